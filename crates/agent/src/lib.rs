@@ -1,0 +1,1 @@
+//! The init of the appliance, and the protocol that it speaks.

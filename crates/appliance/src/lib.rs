@@ -1,0 +1,1 @@
+//! The micro VM in which guest filesystems are mounted and edited.

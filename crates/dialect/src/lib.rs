@@ -1,0 +1,1 @@
+//! Descriptions of virtual machines: VMX, OVF, OVA, libvirt domain XML.

@@ -1,0 +1,1 @@
+//! Virtual-disk formats and the copy engine.

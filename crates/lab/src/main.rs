@@ -1,0 +1,3 @@
+//! Makes real guests for tests and certification.
+
+fn main() {}

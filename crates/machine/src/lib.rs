@@ -1,0 +1,64 @@
+//! The hypervisor-neutral virtual machine ([`Machine`]), and the [`Loss`] report of whatever a description
+//! cannot carry.
+//!
+//! A dialect reads a description into a `Machine` and writes one from it; between the two it is plain, owned
+//! data. This crate uses no other crate of the workspace.
+
+mod hardware;
+mod loss;
+mod mac;
+
+pub use hardware::{
+    Attachment, Bus, Clock, Cpu, Disk, Firmware, Nic, NicModel, Property, Removable, RemovableKind,
+    ScsiModel, SerialPort, SerialTarget, Tpm, Uefi, Video,
+};
+pub use loss::{Loss, Severity};
+pub use mac::{MacAddress, ParseMacError};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A virtual machine, as every hypervisor could say it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// What the administrator calls it. Untrusted text: never a file name or shell word as it stands.
+    pub name: String,
+    /// The BIOS (SMBIOS system) UUID, in the byte order that the guest's `dmidecode` prints. Windows activation and
+    /// cloud-init hang on it.
+    pub bios_uuid: Option<Uuid>,
+    /// What starts the guest.
+    pub firmware: Firmware,
+    /// Processors.
+    pub cpu: Cpu,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Disks in the order in which the firmware and the guest would number them.
+    pub disks: Vec<Disk>,
+    /// CD-ROM and floppy drives.
+    pub removables: Vec<Removable>,
+    /// Network cards in slot order.
+    pub nics: Vec<Nic>,
+    /// Serial ports in port order.
+    pub serials: Vec<SerialPort>,
+    /// The trusted platform module.
+    pub tpm: Option<Tpm>,
+    /// The graphics card.
+    pub video: Option<Video>,
+    /// What the hardware clock holds.
+    pub clock: Clock,
+    /// The guest operating system as the source names it, with whose name it is: (`vmware`, `debian12-64`).
+    pub guest_os: Option<GuestOs>,
+    /// The administrator's notes.
+    pub notes: Option<String>,
+    /// What the source said and nothing above holds, kept for the way back.
+    pub properties: Vec<Property>,
+}
+
+/// A guest operating system's identifier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestOs {
+    /// Whose list the identifier is from: `vmware`, `cim` (the numbers of OVF), `libosinfo`.
+    pub vocabulary: String,
+    /// The identifier.
+    pub id: String,
+}

@@ -1,0 +1,1 @@
+//! Serve a disk over NBD, and use a remote export as one.

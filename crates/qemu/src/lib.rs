@@ -1,0 +1,1 @@
+//! Start QEMU: accelerator, arguments, QMP, consoles.
