@@ -7,6 +7,7 @@
 mod hardware;
 mod loss;
 mod mac;
+mod objection;
 
 pub use hardware::{
     Attachment, Bus, Clock, Cpu, Disk, Firmware, Nic, NicModel, Property, Removable, RemovableKind,
@@ -14,6 +15,7 @@ pub use hardware::{
 };
 pub use loss::{Loss, Severity};
 pub use mac::{MacAddress, ParseMacError};
+pub use objection::Objection;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
