@@ -20,6 +20,14 @@ pub enum Error {
         /// The size of the disk, in bytes.
         size: u64,
     },
+    /// The path names something that is neither a regular file nor a block device.
+    #[error("{} is a {kind}, and a disk is a regular file or a block device", path.display())]
+    NotADisk {
+        /// What was opened.
+        path: PathBuf,
+        /// What it is: `directory`, `named pipe`, `socket`, `character device`.
+        kind: &'static str,
+    },
     /// The host's operating system refused.
     #[error("cannot {operation} {}{}", path.display(), at(*offset))]
     Io {

@@ -7,11 +7,28 @@
 //! Calls block and take `&self`; callers make them parallel with threads. This crate uses no other crate of the
 //! workspace.
 
+mod concat;
+pub mod conformance;
+mod crash;
 mod error;
 mod extent;
+mod file;
+mod layered;
+mod memory;
+mod overlay;
+mod window;
+mod zero;
 
+pub use concat::Concat;
+pub use crash::CrashDisk;
 pub use error::{Error, Result};
-pub use extent::{Extent, ExtentKind, FileLocation};
+pub use extent::{Extent, ExtentKind, Extents, FileLocation};
+pub use file::{FileDisk, WritableFileDisk};
+pub use layered::Layered;
+pub use memory::MemoryDisk;
+pub use overlay::{Overlay, OverlayOptions};
+pub use window::Window;
+pub use zero::{ZeroDisk, is_zero};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -68,6 +85,17 @@ pub fn check_range(offset: u64, length: u64, size: u64) -> Result<()> {
         Some(end) if end <= size => Ok(()),
         _ => Err(Error::OutOfRange { offset, length, size }),
     }
+}
+
+/// Fails with [`Error::OutOfRange`] unless `range` lies within `size`; a range that ends before it starts does not.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn check_span(range: &Range<u64>, size: u64) -> Result<()> {
+    if range.end < range.start {
+        return Err(Error::OutOfRange { offset: range.start, length: 0, size });
+    }
+    check_range(range.start, range.end - range.start, size)
 }
 
 impl<T: BlockRead + ?Sized> BlockRead for Arc<T> {
