@@ -1,5 +1,17 @@
 //! Volumes: what a guest would mount, found in its disks.
 
+mod bytes;
+mod content;
+mod gpt;
+mod lvm;
+mod mapped;
+mod mbr;
+mod partition;
+mod scan;
+
+pub use content::{needs_recovery, probe};
+pub use scan::{ScanError, scan};
+
 use block::BlockWrite;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -57,7 +69,8 @@ pub enum Origin {
 /// What a volume holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// The type as `blkid` names it: `ext4`, `xfs`, `btrfs`, `vfat`, `ntfs`, `swap`, `LVM2_member`, `crypto_LUKS`, …
+    /// The type as `blkid` names it: `ext4`, `xfs`, `btrfs`, `vfat`, `ntfs`, `swap`, `LVM2_member`, `crypto_LUKS`, …;
+    /// `swsuspend` is swap with a suspended system in it
     pub kind: String,
     /// The filesystem's UUID, in the form in which `/etc/fstab` writes it.
     pub uuid: Option<String>,
