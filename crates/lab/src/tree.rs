@@ -1,0 +1,93 @@
+//! The guest's tree of files: Debian's own packages, installed by `mmdebstrap`, kept as a tar.
+
+use crate::error::Context as _;
+use crate::tool::{command, command_as_root, is_root, run, say};
+use crate::{Recipe, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The tar of the recipe's tree, made when the cache does not have it.
+pub(crate) fn tree(recipe: &Recipe, cache: &Path) -> Result<PathBuf> {
+    let tar = cache.join(format!("{}-{}.tar.zst", recipe.name, recipe.tree_key()));
+    if tar.exists() {
+        return Ok(tar);
+    }
+    say(format_args!("installing {} with mmdebstrap (one to three minutes, once)", recipe.name));
+    let start = Instant::now();
+    let partial = cache.join(format!("{}.partial.tar.zst", recipe.name));
+    run(command("mmdebstrap")
+        .envs(recipe.environment())
+        .args(["--quiet", "--variant=minbase", &format!("--include={}", recipe.packages.join(","))])
+        // A hook that names no file is a script for sh; so the scripts need no place that every user may read.
+        .arg(format!("--essential-hook={}", recipe.essential))
+        .arg(format!("--customize-hook={}", recipe.customize))
+        .arg(recipe.suite)
+        .arg(&partial)
+        .args(sources(recipe.suite)))?;
+    fs::rename(&partial, &tar).context("rename", &partial)?;
+    say(format_args!("installed {} in {} s", recipe.name, start.elapsed().as_secs()));
+    Ok(tar)
+}
+
+/// Unpacks a tree below `directory`, with its owners and device nodes. Whoever is not root must go on with
+/// [`command_as_root`] and the same fakeroot state, which is why `then` is a shell command that runs in the same session.
+pub(crate) fn unpack(tar: &Path, directory: &Path, then: &str, arguments: &[String]) -> Result<()> {
+    // Only root may set security.capability; without it ping merely needs root in the guest.
+    let attributes = if is_root() { "--xattrs --xattrs-include='*'" } else { "" };
+    let script = format!("set -e; tar --zstd {attributes} -xpf \"$1\" -C \"$2\"; shift 2; {then}");
+    run(command_as_root("sh").args(["-c", &script, "sh"]).arg(tar).arg(directory).args(arguments))?;
+    Ok(())
+}
+
+/// The machine's own sources of this release, as lines of a sources list; none when it has none, which leaves the
+/// choice to mmdebstrap.
+fn sources(suite: &str) -> Vec<String> {
+    let listed = run(command("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(ORIGIN) $(SITE) $(RELEASE)",
+        "Identifier: Packages",
+    ]));
+    // A machine without apt can still have mmdebstrap, which then says what it lacks.
+    parse_sources(&String::from_utf8_lossy(&listed.unwrap_or_default()), suite)
+}
+
+fn parse_sources(listed: &str, suite: &str) -> Vec<String> {
+    let wanted = [suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];
+    let mut lines: Vec<String> = listed
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ');
+            let (origin, site, release) = (fields.next()?, fields.next()?, fields.next()?);
+            (origin == "Debian" && wanted.iter().any(|name| name == release))
+                .then(|| format!("deb {site} {release} main"))
+        })
+        .collect();
+    lines.sort();
+    lines.dedup();
+    // Updates alone are no release.
+    if lines.iter().any(|line| line.ends_with(&format!(" {suite} main"))) { lines } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_the_release_and_its_updates() {
+        let listed = "Debian http://mirror.example/debian bookworm-updates\n\
+                      Debian http://mirror.example/debian bookworm\n\
+                      Debian http://mirror.example/debian bookworm\n\
+                      Debian http://mirror.example/debian bookworm-backports\n\
+                      Elsewhere http://other.example bookworm\n";
+        assert_eq!(
+            parse_sources(listed, "bookworm"),
+            [
+                "deb http://mirror.example/debian bookworm main",
+                "deb http://mirror.example/debian bookworm-updates main"
+            ]
+        );
+        assert!(parse_sources(listed, "trixie").is_empty());
+    }
+}

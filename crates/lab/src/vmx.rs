@@ -1,0 +1,92 @@
+//! The guest as a hosted VMware product or a datastore keeps it: the `.vmx` that goes with its disk.
+
+use crate::Recipe;
+
+/// The configuration's text. `disk` is the file name of the disk image, beside the configuration.
+pub(crate) fn configuration(recipe: &Recipe, disk: &str) -> String {
+    let (name, mac) = (recipe.machine, recipe.mac);
+    let uuid = vmware_uuid(recipe.bios_uuid);
+    let entries: &[(&str, &str)] = &[
+        (".encoding", "UTF-8"),
+        ("config.version", "8"),
+        ("virtualHW.version", "19"),
+        ("displayName", name),
+        ("guestOS", "debian12-64"),
+        ("firmware", "bios"),
+        ("nvram", &format!("{name}.nvram")),
+        ("uuid.bios", &uuid),
+        ("uuid.location", &uuid),
+        ("numvcpus", "2"),
+        ("cpuid.coresPerSocket", "1"),
+        ("memSize", "1024"),
+        ("pciBridge0.present", "TRUE"),
+        ("pciBridge4.present", "TRUE"),
+        ("pciBridge4.virtualDev", "pcieRootPort"),
+        ("pciBridge4.functions", "8"),
+        ("vmci0.present", "TRUE"),
+        ("hpet0.present", "TRUE"),
+        ("svga.present", "TRUE"),
+        ("svga.vramSize", "8388608"),
+        ("floppy0.present", "FALSE"),
+        ("scsi0.present", "TRUE"),
+        ("scsi0.virtualDev", "pvscsi"),
+        ("scsi0.pciSlotNumber", "160"),
+        ("scsi0:0.present", "TRUE"),
+        ("scsi0:0.deviceType", "scsi-hardDisk"),
+        ("scsi0:0.fileName", disk),
+        ("sata0.present", "TRUE"),
+        ("sata0.pciSlotNumber", "32"),
+        ("sata0:0.present", "TRUE"),
+        ("sata0:0.deviceType", "cdrom-raw"),
+        ("sata0:0.fileName", "auto detect"),
+        ("sata0:0.startConnected", "FALSE"),
+        ("ethernet0.present", "TRUE"),
+        ("ethernet0.virtualDev", "vmxnet3"),
+        ("ethernet0.networkName", "VM Network"),
+        ("ethernet0.addressType", "generated"),
+        ("ethernet0.generatedAddress", mac),
+        ("ethernet0.generatedAddressOffset", "0"),
+        ("ethernet0.pciSlotNumber", "192"),
+        ("serial0.present", "TRUE"),
+        ("serial0.fileType", "file"),
+        ("serial0.fileName", "serial0.log"),
+        ("tools.syncTime", "FALSE"),
+        ("powerType.powerOff", "soft"),
+        ("powerType.reset", "soft"),
+    ];
+    entries.iter().map(|(key, value)| format!("{key} = \"{value}\"\n")).collect()
+}
+
+/// A UUID as VMware writes it: sixteen bytes apart, and a dash in the middle.
+fn vmware_uuid(uuid: &str) -> String {
+    let digits: Vec<char> = uuid.chars().filter(|&character| character != '-').collect();
+    let bytes: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect()).collect();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    format!("{}-{}", first.join(" "), second.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DEBIAN12_BIOS;
+
+    #[test]
+    fn a_uuid_is_written_as_vmware_does() {
+        assert_eq!(
+            vmware_uuid("564d1ab0-0d12-4c52-9a37-1f2e3d4c5b6a"),
+            "56 4d 1a b0 0d 12 4c 52-9a 37 1f 2e 3d 4c 5b 6a"
+        );
+    }
+
+    #[test]
+    fn keys_are_unique_and_values_are_quoted() {
+        let text = configuration(&DEBIAN12_BIOS, "debian12.vmdk");
+        let mut keys: Vec<_> = text.lines().map(|line| line.split(" = ").next().unwrap()).collect();
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+        assert!(text.lines().all(|line| line.ends_with('"')));
+        assert!(text.contains("scsi0:0.fileName = \"debian12.vmdk\"\n"));
+    }
+}
