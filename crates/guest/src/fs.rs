@@ -1,5 +1,9 @@
 //! A guest's files: [`GuestFs`] and [`Mounter`].
 
+pub mod conformance;
+pub mod memory;
+pub mod recording;
+
 use crate::volume::VolumeId;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +24,7 @@ pub trait GuestFs {
     /// The contents of the file at `path`, following links. More than `limit` bytes are [`ErrorKind::TooLarge`].
     fn read(&mut self, path: &str, limit: u64) -> Result<Vec<u8>>;
 
-    /// Creates or replaces the file at `path`. A file that exists keeps its owner, mode and extended attributes;
+    /// Creates or replaces the file at `path`, following links. A file that exists keeps its owner, mode and extended attributes;
     /// a new one belongs to root and has `mode`, and the extended attributes (the SELinux label among them) are
     /// left to the caller. The new contents appear all at once.
     fn write(&mut self, path: &str, contents: &[u8], mode: u32) -> Result<()>;
@@ -69,6 +73,12 @@ pub trait Mounter: GuestFs {
 
     /// Discards the free space of the filesystem mounted at `at`; answers with the bytes discarded.
     fn trim(&mut self, at: &str) -> Result<u64>;
+
+    /// How many bytes are free in the filesystem that holds `at`; `None` when that is not known.
+    fn free_space(&mut self, at: &str) -> Result<Option<u64>> {
+        let _ = at;
+        Ok(None)
+    }
 
     /// The tree as plain files.
     fn tree(&mut self) -> &mut dyn GuestFs;

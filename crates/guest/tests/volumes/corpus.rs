@@ -89,6 +89,10 @@ fn agrees_with_the_expectations_of_util_linux() {
     let mut compared = 0;
     for entry in std::fs::read_dir(directory.path().join("fs")).unwrap() {
         let path = unpack(&entry.unwrap().path(), directory.path());
+        if path.ends_with("swap-luks.img") {
+            // Swap over a stale LUKS header: blkid before 2.42 takes it for LUKS.
+            continue;
+        }
         let content = probe(open(&path).as_ref()).unwrap();
         let (kind, uuid, mut label) = blkid(&path);
         if kind.as_deref() == Some("iso9660") {
