@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Needs no loop device, and no root where the kernel lets users have namespaces. Nothing random is left in a guest:
-//! UUIDs, times and identifiers come from the recipe. Two makings from the same packages still differ in the order of
-//! inodes and in their change times, which `mke2fs` takes from the machine.
+//! UUIDs, times and identifiers come from the recipe, and the same packages give the same tree of files byte for byte,
+//! whoever makes it. Their disks still differ in the inodes' change times, and may in the inodes' order: `mke2fs` takes
+//! both from the machine.
 
 mod cache;
 mod disk;
