@@ -1,0 +1,275 @@
+//! The workers of a copy: [`Engine`].
+
+use super::partial::PartialFile;
+use super::survey::{Item, Survey};
+use super::tree::{self, Tree};
+use super::{CHUNK, Layout, Progress, source_error};
+use crate::error::{Error, Result};
+use block::{BlockRead, is_zero};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// One pass over a source.
+pub(super) struct Engine<'a> {
+    source: &'a dyn BlockRead,
+    target: Option<Target<'a>>,
+    work: Mutex<Work<'a>>,
+    turn: Turn,
+    tree: Option<Mutex<Tree>>,
+    progress: &'a dyn Progress,
+    stored: AtomicU64,
+    failure: Mutex<Option<Error>>,
+}
+
+/// The file that is being written.
+pub(super) struct Target<'a> {
+    partial: &'a PartialFile,
+    layout: Mutex<Box<dyn Layout>>,
+    unit: usize,
+    /// How many bytes may be needed in all, for the message when they are not there.
+    needed: u64,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn new(partial: &'a PartialFile, layout: Box<dyn Layout>, needed: u64) -> Self {
+        let unit = layout.unit() as usize;
+        Self { partial, layout: Mutex::new(layout), unit, needed }
+    }
+
+    fn error(&self, error: io::Error) -> Error {
+        self.partial.write_error(error, self.needed)
+    }
+}
+
+/// What is left to do, and the number of the next piece of it.
+struct Work<'a> {
+    survey: Survey<'a>,
+    number: u64,
+    /// What of a stretch of zeroes has still to be hashed.
+    zeroes: Option<Range<u64>>,
+}
+
+/// What a pass has found.
+pub(super) struct Outcome {
+    pub(super) data_bytes: u64,
+    pub(super) digest: Option<blake3::Hash>,
+}
+
+/// Lets workers pass one by one in the order of their numbers.
+#[derive(Default)]
+struct Turn {
+    next: Mutex<u64>,
+    changed: Condvar,
+    stopped: AtomicBool,
+}
+
+impl Turn {
+    /// Waits until every piece before `number` has passed, then runs `pass`; `None` when everything has stopped.
+    fn take<T>(&self, number: u64, pass: impl FnOnce() -> T) -> Option<T> {
+        let next = lock(&self.next);
+        let waiting = |next: &mut u64| *next != number && !self.is_stopped();
+        let mut next = self.changed.wait_while(next, waiting).unwrap_or_else(PoisonError::into_inner);
+        if self.is_stopped() {
+            return None;
+        }
+        let result = pass();
+        *next += 1;
+        drop(next);
+        self.changed.notify_all();
+        Some(result)
+    }
+
+    fn stop(&self) {
+        let _next = lock(&self.next);
+        self.stopped.store(true, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Engine<'a> {
+    pub(super) fn new(
+        source: &'a dyn BlockRead,
+        target: Option<Target<'a>>,
+        digest: bool,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            source,
+            target,
+            work: Mutex::new(Work { survey: Survey::new(source), number: 0, zeroes: None }),
+            turn: Turn::default(),
+            tree: digest.then(|| Mutex::new(Tree::new(source.size()))),
+            progress,
+            stored: AtomicU64::new(0),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Does it all with `workers` threads; the target is complete afterwards, and not yet durable.
+    pub(super) fn run(self, workers: usize) -> Result<Outcome> {
+        self.progress.start(self.source.size());
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| self.work());
+            }
+        });
+        if let Some(error) = lock(&self.failure).take() {
+            return Err(error);
+        }
+        if let Some(target) = &self.target {
+            lock(&target.layout).finish(target.partial.file()).map_err(|error| target.error(error))?;
+        }
+        let digest =
+            self.tree.and_then(|tree| tree.into_inner().unwrap_or_else(PoisonError::into_inner).finish());
+        Ok(Outcome { data_bytes: self.stored.into_inner(), digest })
+    }
+
+    fn work(&self) {
+        // A worker that panics must not leave the others waiting for its turn.
+        let stop = StopOnPanic(&self.turn);
+        let mut buffer = vec![0; CHUNK.min(self.source.size()) as usize];
+        while !self.turn.is_stopped() {
+            let done = self.next().and_then(|work| match work {
+                Some((number, item)) => self.item(number, item, &mut buffer).map(|()| true),
+                None => Ok(false),
+            });
+            match done {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    lock(&self.failure).get_or_insert(error);
+                    self.turn.stop();
+                }
+            }
+        }
+        std::mem::forget(stop);
+    }
+
+    /// The next piece of work and its number.
+    fn next(&self) -> Result<Option<(u64, Item)>> {
+        let mut work = lock(&self.work);
+        let item = match work.zeroes.take() {
+            Some(range) => Some(Item::Zero(range)),
+            None => work.survey.next()?,
+        };
+        let item = match item {
+            None => return Ok(None),
+            Some(Item::Zero(range)) if self.tree.is_some() => {
+                let piece =
+                    tree::zero_pieces(range.clone(), self.source.size()).next().unwrap_or(range.clone());
+                work.zeroes = (piece.end < range.end).then_some(piece.end..range.end);
+                Item::Zero(piece)
+            }
+            Some(item) => item,
+        };
+        let number = work.number;
+        work.number += 1;
+        Ok(Some((number, item)))
+    }
+
+    fn item(&self, number: u64, item: Item, buffer: &mut [u8]) -> Result<()> {
+        let range = match item {
+            Item::Zero(range) => {
+                if self.target.is_some() {
+                    self.turn.take(number, || ());
+                }
+                if let Some(tree) = &self.tree {
+                    let part = tree::hash_zeroes(range.clone(), self.source.size());
+                    lock(tree).add(range.clone(), part);
+                }
+                range
+            }
+            Item::Data { range, data } => {
+                let buffer = buffer.get_mut(..(range.end - range.start) as usize).unwrap_or_default();
+                self.read(buffer, range.start, data)?;
+                self.write(number, buffer, range.start)?;
+                if let Some(tree) = &self.tree {
+                    let part = tree::hash(buffer, range.start, self.source.size());
+                    lock(tree).add(range.clone(), part);
+                }
+                range
+            }
+        };
+        self.progress.advance(range.end - range.start);
+        Ok(())
+    }
+
+    /// Fills `buffer`, which begins at byte `start` of the disk: `data` from the source, the rest with zeroes.
+    fn read(&self, buffer: &mut [u8], start: u64, data: Range<u64>) -> Result<()> {
+        let (before, rest) = buffer.split_at_mut((data.start - start) as usize);
+        let (wanted, behind) = rest.split_at_mut((data.end - data.start) as usize);
+        before.fill(0);
+        behind.fill(0);
+        self.source.read_at(wanted, data.start).map_err(|error| source_error(data.start, error))
+    }
+
+    fn write(&self, number: u64, buffer: &[u8], start: u64) -> Result<()> {
+        let Some(target) = &self.target else { return Ok(()) };
+        let runs = runs(buffer, target.unit);
+        let file = target.partial.file();
+        let places = self.turn.take(number, || {
+            let mut layout = lock(&target.layout);
+            runs.iter()
+                .map(|run| layout.place(file, start + run.start as u64..start + run.end as u64))
+                .collect::<io::Result<Vec<u64>>>()
+        });
+        let Some(places) = places else { return Ok(()) };
+        for (run, place) in runs.into_iter().zip(places.map_err(|error| target.error(error))?) {
+            let data = buffer.get(run).unwrap_or_default();
+            file.write_all_at(data, place).map_err(|error| target.error(error))?;
+            self.stored.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Stops everything when it is dropped, which happens only on the way out of a panic.
+struct StopOnPanic<'a>(&'a Turn);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// The runs of units of `buffer` that are not all zeroes.
+fn runs(buffer: &[u8], unit: usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (index, piece) in buffer.chunks(unit).enumerate() {
+        if is_zero(piece) {
+            continue;
+        }
+        let range = index * unit..index * unit + piece.len();
+        match runs.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => runs.push(range),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_of_whole_units_and_joined() {
+        let mut buffer = vec![0; 50];
+        assert_eq!(runs(&buffer, 8), []);
+        buffer[9] = 1;
+        buffer[16] = 1;
+        buffer[49] = 1;
+        assert_eq!(runs(&buffer, 8), [8..24, 48..50]);
+    }
+}

@@ -1,0 +1,205 @@
+//! The copy engine: any disk to a new image file, in one parallel pass ([`copy`]), or only its digest ([`digest`]).
+//!
+//! Workers take chunks of the source in the order of the disk. Each reads its chunk, looks for zeroes, waits for
+//! its turn to be given places in the target (so the target is the same whatever the number of threads), writes
+//! and hashes. What the source says is zero is never read, and zeroes are never stored.
+
+mod engine;
+mod partial;
+mod survey;
+mod tree;
+
+use crate::error::{Error, Result};
+use crate::qcow2::Qcow2Layout;
+use crate::raw::RawLayout;
+use block::BlockRead;
+use engine::{Engine, Target};
+use partial::PartialFile;
+use serde::{Serialize, Serializer};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The unit of work: what a worker reads, hashes and writes at once, in bytes. A power of two, as BLAKE3's tree
+/// wants it, and many times the grain or cluster of any format.
+pub(crate) const CHUNK: u64 = 1 << 20;
+/// The most threads that are of use.
+const MAX_THREADS: usize = 64;
+/// What [`CopyOptions`] allows without being told, in bytes.
+const MEMORY: u64 = 48 << 20;
+
+/// The format of the file that a copy makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// The disk's bytes as they are, with holes for zeroes.
+    Raw,
+    /// qcow2 version 3, clusters of 64 KiB, no compression, no backing file.
+    Qcow2,
+}
+
+impl OutputFormat {
+    /// The format's name, as QEMU calls it and as file names end.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+
+    fn layout(self, size: u64) -> Result<Box<dyn Layout>> {
+        Ok(match self {
+            Self::Raw => Box::new(RawLayout::new(size)),
+            Self::Qcow2 => Box::new(Qcow2Layout::new(size)?),
+        })
+    }
+}
+
+/// How a copy is to be made.
+#[derive(Clone, Debug)]
+pub struct CopyOptions {
+    /// How many threads, 1 to 64; as many as the machine has processors by default.
+    pub threads: usize,
+    /// How many bytes the buffers may take together; at least one thread runs. 48 MiB by default.
+    pub memory_limit: u64,
+    /// Whether the BLAKE3 digest of the content is computed on the way. By default it is; a disk of many TiB that
+    /// is nearly empty is copied in seconds without, since every one of its zeroes has to be hashed.
+    pub digest: bool,
+    /// Whether an existing target is replaced. By default it is not.
+    pub overwrite: bool,
+    /// Whether to fail at once when the target's filesystem has less room than the source has data. By default so.
+    /// The source may say data where there are zeroes, so that less would be needed.
+    pub check_space: bool,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS),
+            memory_limit: MEMORY,
+            digest: true,
+            overwrite: false,
+            check_space: true,
+        }
+    }
+}
+
+impl CopyOptions {
+    /// How many threads run with these options.
+    fn workers(&self) -> usize {
+        let affordable = usize::try_from(self.memory_limit / CHUNK).unwrap_or(MAX_THREADS);
+        self.threads.clamp(1, MAX_THREADS).min(affordable.max(1))
+    }
+}
+
+/// Who is told how far a copy has come. Called from several threads at once.
+pub trait Progress: Send + Sync {
+    /// The work begins: `total` bytes, the disk's size.
+    fn start(&self, total: u64);
+    /// So many more bytes are done.
+    fn advance(&self, bytes: u64);
+}
+
+/// Nobody is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn start(&self, _total: u64) {}
+    fn advance(&self, _bytes: u64) {}
+}
+
+/// What a copy has done.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyReport {
+    /// The disk's size in bytes.
+    pub virtual_size: u64,
+    /// How many of its bytes are stored in the target.
+    pub data_bytes: u64,
+    /// How many are zeroes and not stored.
+    pub zero_bytes: u64,
+    /// How many bytes the target takes on its filesystem.
+    pub file_bytes: u64,
+    /// The BLAKE3 digest of the disk's content, as of a raw image of it; as hexadecimal digits where serialised.
+    #[serde(serialize_with = "hexadecimal")]
+    pub blake3: Option<blake3::Hash>,
+    /// How long it took, in seconds where serialised.
+    #[serde(serialize_with = "seconds")]
+    pub duration: Duration,
+}
+
+fn hexadecimal<S: Serializer>(hash: &Option<blake3::Hash>, serializer: S) -> Result<S::Ok, S::Error> {
+    hash.map(|hash| hash.to_hex().to_string()).serialize(serializer)
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+/// Where in a new image file the disk's data goes.
+pub(crate) trait Layout: Send {
+    /// The unit in which data is placed and zeroes are left out, in bytes: a power of two up to [`CHUNK`].
+    fn unit(&self) -> u64;
+
+    /// Answers where in `file` the bytes `run` of the disk go, in one piece. Runs come in the order of the disk,
+    /// start at a multiple of the unit, end at one or at the disk's end, and lie within one chunk.
+    fn place(&mut self, file: &File, run: Range<u64>) -> io::Result<u64>;
+
+    /// Writes whatever else makes `file` an image, after all data was written.
+    fn finish(&mut self, file: &File) -> io::Result<()>;
+}
+
+/// Copies `source` to a new image at `target`.
+///
+/// The image is made under a temporary name in the target's directory, made durable, and only then given its
+/// name: no file that was not finished ever stands at `target`. Temporary files that killed copies to the same
+/// target have left behind are removed first.
+///
+/// # Errors
+/// [`Error::Exists`], [`Error::NoSpace`], [`Error::TooLarge`]; [`Error::Source`] when the source cannot be read;
+/// [`Error::Host`]. The temporary file is gone in every case.
+pub fn copy(
+    source: Arc<dyn BlockRead>,
+    target: &Path,
+    format: OutputFormat,
+    options: &CopyOptions,
+    progress: &dyn Progress,
+) -> Result<CopyReport> {
+    let begun = Instant::now();
+    let size = source.size();
+    let layout = format.layout(size)?;
+    let partial = PartialFile::create(target, options.overwrite)?;
+    let needed =
+        if options.check_space { partial.check_space(survey::data_bytes(source.as_ref())?)? } else { size };
+    let engine =
+        Engine::new(source.as_ref(), Some(Target::new(&partial, layout, needed)), options.digest, progress);
+    let outcome = engine.run(options.workers())?;
+    let file_bytes =
+        partial.file().metadata().map_err(|error| partial.error("examine", error))?.blocks() * 512;
+    partial.finish()?;
+    Ok(CopyReport {
+        virtual_size: size,
+        data_bytes: outcome.data_bytes,
+        zero_bytes: size - outcome.data_bytes,
+        file_bytes,
+        blake3: outcome.digest,
+        duration: begun.elapsed(),
+    })
+}
+
+/// The BLAKE3 digest of a disk's content, computed by `threads` threads: what `b3sum` says of a raw image of it.
+///
+/// # Errors
+/// [`Error::Source`] when the disk cannot be read.
+pub fn digest(source: &dyn BlockRead, threads: usize) -> Result<blake3::Hash> {
+    let outcome = Engine::new(source, None, true, &NoProgress).run(threads.clamp(1, MAX_THREADS))?;
+    Ok(outcome.digest.unwrap_or_else(|| blake3::hash(&[])))
+}
+
+/// What went wrong with the source, at byte `offset` of the disk.
+fn source_error(offset: u64, source: block::Error) -> Error {
+    Error::Source { offset, source }
+}

@@ -1,0 +1,176 @@
+//! The gate to the regular files below one directory: [`DirectoryGate`].
+
+use super::name::{normalised, protocol, windows_base_name};
+use super::{Gate, GateError, GateReason};
+use block::{BlockRead, FileDisk};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How often an open that raced with a rename is tried again.
+const RETRIES: usize = 16;
+
+/// Opens regular files below one directory, read-only.
+///
+/// `..` is followed as long as it stays below, symbolic links are too; anything that leaves the directory, and
+/// anything that is not a regular file, is refused. The kernel does the walk (`openat2` with `RESOLVE_BENEATH`),
+/// so nobody can swap a component meanwhile; where the kernel lacks that call, no symbolic link is followed.
+#[derive(Debug)]
+pub struct DirectoryGate {
+    directory: OwnedFd,
+    /// As the user named it, for messages.
+    path: PathBuf,
+    /// Where it really is, to recognise absolute names that lie below.
+    canonical: PathBuf,
+}
+
+impl DirectoryGate {
+    /// The gate to the files below `directory`.
+    ///
+    /// # Errors
+    /// [`GateError`] when it is no directory or cannot be opened.
+    pub fn new(directory: impl AsRef<Path>) -> Result<Self, GateError> {
+        let given = directory.as_ref();
+        let path = if given.as_os_str().is_empty() { PathBuf::from(".") } else { given.to_path_buf() };
+        let refuse = |reason| GateError::new(&path.to_string_lossy(), reason);
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let fd =
+            fs::open(&path, flags, Mode::empty()).map_err(|errno| refuse(GateReason::Host(errno.into())))?;
+        let canonical = path.canonicalize().map_err(|source| refuse(GateReason::Host(source)))?;
+        Ok(Self { directory: fd, path, canonical })
+    }
+
+    /// The gate to the directory of the file at `path`, and the file's name in it.
+    ///
+    /// The user named this path, so it may lead anywhere: a symbolic link at its end is followed first, since
+    /// the files that belong to an image stand beside the image and not beside the link.
+    ///
+    /// # Errors
+    /// [`GateError`] when the path does not exist or its name is not UTF-8.
+    pub fn for_file(path: impl AsRef<Path>) -> Result<(Self, String), GateError> {
+        let path = path.as_ref();
+        let refuse = |reason| GateError::new(&path.to_string_lossy(), reason);
+        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_symlink());
+        let real = if is_link {
+            path.canonicalize().map_err(|source| refuse(GateReason::Host(source)))?
+        } else {
+            path.to_path_buf()
+        };
+        let name =
+            real.file_name().and_then(|name| name.to_str()).ok_or_else(|| refuse(GateReason::NotAName))?;
+        let gate = Self::new(real.parent().unwrap_or(Path::new(".")))?;
+        Ok((gate, name.to_owned()))
+    }
+
+    /// The name from the root, by syntax alone.
+    fn relative(&self, name: &str) -> Result<String, GateReason> {
+        if name.is_empty() || name.len() > 4096 || name.contains('\0') {
+            return Err(GateReason::NotAName);
+        }
+        if let Some(protocol) = protocol(name) {
+            return Err(GateReason::Protocol { protocol: protocol.to_owned() });
+        }
+        let outside = || GateReason::Outside { root: self.path.clone() };
+        let name = windows_base_name(name).unwrap_or(name);
+        let normal = normalised(name).ok_or_else(outside)?;
+        if !normal.starts_with('/') {
+            return if normal.is_empty() { Err(GateReason::NotAName) } else { Ok(normal) };
+        }
+        [self.canonical.as_path(), self.path.as_path()]
+            .into_iter()
+            .filter_map(|root| Path::new(&normal).strip_prefix(root).ok()?.to_str())
+            .find(|inside| !inside.is_empty())
+            .map(str::to_owned)
+            .ok_or_else(|| GateReason::Absolute { root: self.path.clone() })
+    }
+
+    fn open_file(&self, name: &str) -> Result<(File, PathBuf), GateReason> {
+        let relative = self.relative(name)?;
+        // Looking first without opening: opening a device can already do something.
+        let place = self.resolve(&relative, OFlags::PATH)?;
+        let seen = regular(&place)?;
+        let file = self.resolve(&relative, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+        let opened = regular(&file)?;
+        if (seen.st_dev, seen.st_ino) != (opened.st_dev, opened.st_ino) {
+            return Err(GateReason::Host(Errno::AGAIN.into()));
+        }
+        Ok((File::from(file), self.path.join(relative)))
+    }
+
+    fn resolve(&self, relative: &str, flags: OFlags) -> Result<OwnedFd, GateReason> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        for _ in 0..RETRIES {
+            match fs::openat2(&self.directory, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::NOSYS | Errno::PERM) => return self.walk(relative, flags),
+                other => return other.map_err(|errno| self.reason(errno)),
+            }
+        }
+        Err(GateReason::Host(Errno::AGAIN.into()))
+    }
+
+    /// The same without `openat2`: component by component, following no symbolic link.
+    fn walk(&self, relative: &str, flags: OFlags) -> Result<OwnedFd, GateReason> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let (directories, last) = relative.rsplit_once('/').unwrap_or(("", relative));
+        let mut below: Option<OwnedFd> = None;
+        for component in directories.split('/').filter(|component| !component.is_empty()) {
+            let at = below.as_ref().map_or(self.directory.as_fd(), AsFd::as_fd);
+            let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            below = Some(fs::openat(at, component, step, Mode::empty()).map_err(|errno| self.reason(errno))?);
+        }
+        let at = below.as_ref().map_or(self.directory.as_fd(), AsFd::as_fd);
+        let is_link = fs::statat(at, last, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+        if is_link {
+            return Err(GateReason::Outside { root: self.path.clone() });
+        }
+        fs::openat(at, last, flags, Mode::empty()).map_err(|errno| self.reason(errno))
+    }
+
+    fn reason(&self, errno: Errno) -> GateReason {
+        match errno {
+            Errno::NOENT => GateReason::Missing { root: self.path.clone() },
+            // BENEATH answers XDEV; a link met by the walk without openat2 is LOOP or NOTDIR.
+            Errno::XDEV | Errno::LOOP => GateReason::Outside { root: self.path.clone() },
+            Errno::NAMETOOLONG => GateReason::NotAName,
+            // A socket cannot be opened at all.
+            Errno::NXIO => GateReason::NotAFile { kind: "a socket or a device" },
+            other => GateReason::Host(other.into()),
+        }
+    }
+}
+
+/// What `fd` is, if it is a regular file.
+fn regular(fd: &OwnedFd) -> Result<fs::Stat, GateReason> {
+    let stat = fs::fstat(fd).map_err(|errno| GateReason::Host(errno.into()))?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return Ok(stat),
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    };
+    Err(GateReason::NotAFile { kind })
+}
+
+impl Gate for DirectoryGate {
+    fn open(&self, name: &str) -> Result<Arc<dyn BlockRead>, GateError> {
+        let (file, path) = self.open_file(name).map_err(|reason| GateError::new(name, reason))?;
+        let disk = FileDisk::from_file(file, path)
+            .map_err(|error| GateError::new(name, GateReason::Unreadable(error)))?;
+        Ok(Arc::new(disk))
+    }
+
+    fn describe(&self, name: &str) -> PathBuf {
+        match self.relative(name) {
+            Ok(relative) => self.path.join(relative),
+            Err(_) => PathBuf::from(name),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The grain directory and the grain tables ("Virtual Disk Format 5.0", Grain Directory and Grain Tables).
+
+use super::Reason;
+use super::header::{DirectoryPlace, Geometry, SECTOR};
+use super::marker;
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::source::Source;
+use std::sync::Arc;
+
+/// The most entries of a grain directory: 128 TiB of disk with the usual grain.
+const MAX_ENTRIES: u64 = 4 << 20;
+/// How many bytes of grain tables are kept.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// Which grain is where: the tables are read when they are needed.
+pub(super) struct Directory {
+    tables: Tables,
+    entries_per_table: u32,
+    cache: Cache<Arc<[u32]>>,
+}
+
+enum Tables {
+    /// The sector of each grain table, 0 for none.
+    OnDisk(Vec<u32>),
+    /// The sector of each grain that exists, ascending by grain.
+    Scanned(Vec<(u64, u32)>),
+}
+
+impl Directory {
+    /// Reads the directory of the extent in `source`.
+    pub(super) fn read(source: &Source, geometry: &Geometry) -> Result<Self> {
+        let tables = match geometry.directory {
+            DirectoryPlace::At(sector) => Tables::OnDisk(on_disk(source, geometry, sector)?),
+            DirectoryPlace::Footer | DirectoryPlace::None => Tables::Scanned(marker::scan(source, geometry)?),
+        };
+        let entries_per_table = geometry.entries_per_table;
+        let kept = CACHE_BYTES / (entries_per_table as usize * size_of::<u32>());
+        Ok(Self { tables, entries_per_table, cache: Cache::new(kept) })
+    }
+
+    /// The entries of one grain table; `None` when none of its grains exists.
+    pub(super) fn table(&self, source: &Source, index: u64) -> Result<Option<Arc<[u32]>>> {
+        match &self.tables {
+            Tables::OnDisk(sectors) => {
+                let sector = usize::try_from(index).ok().and_then(|index| sectors.get(index)).copied();
+                match sector {
+                    None | Some(0) => Ok(None),
+                    Some(sector) => {
+                        self.cache.get_or_make(index, || self.load(source, index, sector)).map(Some)
+                    }
+                }
+            }
+            Tables::Scanned(grains) => Ok(self.gather(grains, index)),
+        }
+    }
+
+    fn load(&self, source: &Source, table: u64, sector: u32) -> Result<Arc<[u32]>> {
+        let offset = u64::from(sector) * SECTOR;
+        let length = u64::from(self.entries_per_table) * size_of::<u32>() as u64;
+        if !source.holds(offset, length) {
+            let reason = Reason::TableOutside { table, sector: sector.into() };
+            return Err(super::error(source, Some(offset), reason));
+        }
+        Ok(entries(&source.bytes(offset, length)?).collect())
+    }
+
+    /// A table made from the grains that a scan of the stream has found.
+    fn gather(&self, grains: &[(u64, u32)], index: u64) -> Option<Arc<[u32]>> {
+        if let Some(table) = self.cache.get(index) {
+            return Some(table);
+        }
+        let length = u64::from(self.entries_per_table);
+        let first = grains.partition_point(|(grain, _)| *grain < index * length);
+        let mine = grains.get(first..)?;
+        let mine = mine.get(..mine.partition_point(|(grain, _)| *grain < (index + 1) * length))?;
+        if mine.is_empty() {
+            return None;
+        }
+        let make = || {
+            let mut table = vec![0; self.entries_per_table as usize];
+            for (grain, sector) in mine {
+                if let Some(entry) = table.get_mut((grain % length) as usize) {
+                    *entry = *sector;
+                }
+            }
+            Ok::<_, std::convert::Infallible>(Arc::from(table))
+        };
+        self.cache.get_or_make(index, make).ok()
+    }
+}
+
+fn on_disk(source: &Source, geometry: &Geometry, sector: u64) -> Result<Vec<u32>> {
+    let count = geometry.tables();
+    let offset = sector.saturating_mul(SECTOR);
+    let fail = |reason| super::error(source, Some(offset), reason);
+    if count > MAX_ENTRIES {
+        return Err(fail(Reason::DirectoryTooLarge { entries: count }));
+    }
+    let length = count * size_of::<u32>() as u64;
+    if !source.holds(offset, length) {
+        return Err(fail(Reason::DirectoryOutside { entries: count, sector }));
+    }
+    let sectors: Vec<u32> = entries(&source.bytes(offset, length)?).collect();
+    let mut sorted: Vec<u32> = sectors.iter().copied().filter(|sector| *sector != 0).collect();
+    sorted.sort_unstable();
+    let shared = sorted.windows(2).find_map(|pair| match pair {
+        [first, second] if first == second => Some(u64::from(*first)),
+        _ => None,
+    });
+    match shared {
+        Some(sector) => Err(fail(Reason::SharedTable { sector })),
+        None => Ok(sectors),
+    }
+}
+
+fn entries(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks::<4>().0.iter().map(|entry| u32::from_le_bytes(*entry))
+}
