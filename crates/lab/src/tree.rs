@@ -46,28 +46,25 @@ fn sources(suite: &str) -> Vec<String> {
     let listed = run(command("apt-get").args([
         "indextargets",
         "--format",
-        "$(ORIGIN) $(SITE) $(RELEASE)",
+        "$(ORIGIN) $(CODENAME) $(SITE) $(RELEASE)",
         "Identifier: Packages",
     ]));
     // A machine without apt can still have mmdebstrap, which then says what it lacks.
     parse_sources(&String::from_utf8_lossy(&listed.unwrap_or_default()), suite)
 }
 
+/// Chooses by codename, because a sources list may call the release `stable`; nothing when it has updates alone.
 fn parse_sources(listed: &str, suite: &str) -> Vec<String> {
-    let wanted = [suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];
-    let mut lines: Vec<String> = listed
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ');
-            let (origin, site, release) = (fields.next()?, fields.next()?, fields.next()?);
-            (origin == "Debian" && wanted.iter().any(|name| name == release))
-                .then(|| format!("deb {site} {release} main"))
-        })
-        .collect();
-    lines.sort();
-    lines.dedup();
-    // Updates alone are no release.
-    if lines.iter().any(|line| line.ends_with(&format!(" {suite} main"))) { lines } else { Vec::new() }
+    let line_of = |codename: &str| {
+        let start = format!("Debian {codename} ");
+        let rest = listed.lines().find_map(|line| line.strip_prefix(&start))?;
+        Some(format!("deb {rest} main"))
+    };
+    let Some(release) = line_of(suite) else {
+        return Vec::new();
+    };
+    let updates = ["updates", "security"].into_iter().filter_map(|kind| line_of(&format!("{suite}-{kind}")));
+    std::iter::once(release).chain(updates).collect()
 }
 
 #[cfg(test)]
@@ -76,16 +73,17 @@ mod tests {
 
     #[test]
     fn sources_are_the_release_and_its_updates() {
-        let listed = "Debian http://mirror.example/debian bookworm-updates\n\
-                      Debian http://mirror.example/debian bookworm\n\
-                      Debian http://mirror.example/debian bookworm\n\
-                      Debian http://mirror.example/debian bookworm-backports\n\
-                      Elsewhere http://other.example bookworm\n";
+        let listed = "Debian bookworm-updates http://mirror.example/debian stable-updates\n\
+                      Debian bookworm http://mirror.example/debian stable\n\
+                      Debian bookworm http://mirror.example/debian stable\n\
+                      Debian bookworm-backports http://mirror.example/debian bookworm-backports\n\
+                      Debian trixie-updates http://mirror.example/debian trixie-updates\n\
+                      Elsewhere bookworm http://other.example bookworm\n";
         assert_eq!(
             parse_sources(listed, "bookworm"),
             [
-                "deb http://mirror.example/debian bookworm main",
-                "deb http://mirror.example/debian bookworm-updates main"
+                "deb http://mirror.example/debian stable main",
+                "deb http://mirror.example/debian stable-updates main"
             ]
         );
         assert!(parse_sources(listed, "trixie").is_empty());
