@@ -4,4 +4,5 @@
 //! [`fs::Mounter`]: a real kernel in the appliance, or a tree in memory.
 
 pub mod fs;
+pub mod initramfs;
 pub mod volume;

@@ -5,6 +5,7 @@ use crate::volume::VolumeId;
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Texts up to this size are shown line by line; anything larger by size and hash.
 const MAX_TEXT: usize = 256 * 1024;
@@ -18,8 +19,15 @@ pub struct Edit {
     pub path: String,
     /// What happened to it.
     pub action: Action,
-    /// How it changed.
-    pub diff: Diff,
+    /// A unified diff, for texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+    /// What was there, when anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What is there now, when anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// What happened to a path.
@@ -34,19 +42,14 @@ pub enum Action {
     Removed,
 }
 
-/// How a path changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Diff {
-    /// A unified diff of texts.
-    Text(String),
-    /// What cannot be shown by lines: what was there, what is there now.
-    Summary {
-        /// Before, when anything was there.
-        before: Option<String>,
-        /// Now, when anything is there.
-        after: Option<String>,
-    },
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        })
+    }
 }
 
 /// What stands at a path.
@@ -81,9 +84,10 @@ impl<M: Mounter> Recording<M> {
         Self { inner, changes: BTreeMap::new() }
     }
 
-    /// The tree below.
-    pub fn into_inner(self) -> M {
-        self.inner
+    /// The tree below, and every edit.
+    pub fn finish(self) -> (M, Vec<Edit>) {
+        let edits = self.edits();
+        (self.inner, edits)
     }
 
     /// Every path that is now different, in order. A path that was changed and changed back is not among them.
@@ -181,16 +185,14 @@ fn edit(path: &str, before: &State, after: &State) -> Edit {
         _ => Action::Changed,
     };
     let diff = match (text_of(before), text_of(after)) {
-        (Some(old), Some(new)) if old != new => Diff::Text(
-            TextDiff::from_lines(old, new)
-                .unified_diff()
-                .context_radius(3)
-                .header("before", "after")
-                .to_string(),
-        ),
-        _ => Diff::Summary { before: summary(before), after: summary(after) },
+        (Some(old), Some(new)) if old != new => Some(unified(old, new)),
+        _ => None,
     };
-    Edit { path: path.into(), action, diff }
+    Edit { path: path.into(), action, diff, before: summary(before), after: summary(after) }
+}
+
+fn unified(old: &str, new: &str) -> String {
+    TextDiff::from_lines(old, new).unified_diff().context_radius(3).header("before", "after").to_string()
 }
 
 /// The text of a state, where it can be compared as one; what is absent is an empty text.

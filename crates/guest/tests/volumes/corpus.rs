@@ -99,6 +99,10 @@ fn agrees_with_the_expectations_of_util_linux() {
             // blkid prefers the Joliet descriptor's label, which nothing of ours needs.
             label = content.as_ref().and_then(|content| content.label.clone());
         }
+        if matches!(kind.as_deref(), Some("udf" | "ambivalent")) {
+            // Signatures of several: a disc that is UDF too is ISO 9660 for us.
+            continue;
+        }
         match content {
             Some(content) if KNOWN.contains(&content.kind.as_str()) => {
                 compared += 1;

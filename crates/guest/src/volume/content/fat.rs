@@ -25,18 +25,13 @@ struct Geometry {
 
 pub(super) fn vfat(probe: &Probe<'_>) -> Result<Option<Content>> {
     let Some(geometry) = geometry(probe.head()) else { return Ok(None) };
-    let (serial, label) = match geometry.root_cluster {
-        Some(_) => (0x43, 0x47),
-        None => (0x27, 0x2B),
-    };
+    let serial = if geometry.root_cluster.is_some() { 0x43 } else { 0x27 };
     let uuid = le32(probe.head(), serial)
         .filter(|&serial| serial != 0)
         .map(|serial| format!("{:04X}-{:04X}", serial >> 16, serial & 0xFFFF));
-    let label = match root_label(probe, &geometry)? {
-        Some(label) => Some(label),
-        None => text(probe.head(), label, 11).filter(|label| label != "NO NAME"),
-    };
-    Ok(Some(content("vfat", uuid, label.filter(|label| label != "NO NAME"))))
+    // The boot sector has a label as well, but only the one in the root directory is kept up to date.
+    let label = root_label(probe, &geometry)?.filter(|label| label != "NO NAME");
+    Ok(Some(content("vfat", uuid, label)))
 }
 
 fn geometry(head: &[u8]) -> Option<Geometry> {
@@ -76,7 +71,7 @@ fn geometry(head: &[u8]) -> Option<Geometry> {
     })
 }
 
-/// The volume label in the root directory, which is the one that tools change.
+/// The volume label in the root directory.
 fn root_label(probe: &Probe<'_>, geometry: &Geometry) -> Result<Option<String>> {
     let Some(first) = geometry.root_cluster else {
         let length = geometry.root_entries.min(MAX_ENTRIES) * ENTRY as u64;
