@@ -94,7 +94,7 @@ impl Tables {
             let place = match entry.descriptor & OFFSET {
                 _ if zero => Place::Zero,
                 0 => Place::Absent,
-                offset => Place::Stored(self.data(cluster, offset)? + (range.start - start)),
+                offset => Place::Stored(self.data(cluster, offset, 0..size)? + (range.start - start)),
             };
             return see(Piece { range, place });
         }
@@ -108,7 +108,8 @@ impl Tables {
             } else if entry.bitmap >> index & 1 == 0 {
                 Place::Absent
             } else {
-                Place::Stored(self.data(cluster, entry.descriptor & OFFSET)? + (from - start))
+                let subcluster = index * unit..(index + 1) * unit;
+                Place::Stored(self.data(cluster, entry.descriptor & OFFSET, subcluster)? + (from - start))
             };
             see(Piece { range: from..end, place })?;
             from = end;
@@ -116,11 +117,12 @@ impl Tables {
         Ok(())
     }
 
-    /// `offset`, if a cluster of data can be there.
-    fn data(&self, cluster: u64, offset: u64) -> Result<u64> {
+    /// `offset`, if the bytes `part` of a cluster of data can be there. A file may end behind the last subcluster
+    /// that was written.
+    fn data(&self, cluster: u64, offset: u64, part: Range<u64>) -> Result<u64> {
         let size = self.header.cluster();
         // The last cluster's tail behind the disk's end need not be in the file.
-        let needed = (self.header.size - cluster * size).min(size);
+        let needed = (self.header.size - cluster * size).min(part.end);
         if offset == 0 || !offset.is_multiple_of(size) || !self.source.holds(offset, needed) {
             return Err(super::error(&self.source, Some(offset), Reason::Cluster { cluster }));
         }

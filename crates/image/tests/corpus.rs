@@ -1,0 +1,127 @@
+//! Disks that real products wrote, where the collection of them stands beside the project.
+
+mod support;
+
+use block::BlockRead;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The collection, or `None` with a line that says so.
+fn corpus() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: there is no collection of real disks at {}", path.display());
+    None
+}
+
+/// The rows of the collection's index that concern files below `directories`: path, format, digest of the disk.
+fn rows(corpus: &Path, directories: &[&str]) -> Vec<(String, String, String)> {
+    let index = std::fs::read_to_string(corpus.join("INDEX.tsv")).unwrap();
+    let of = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        (fields[0].to_owned(), fields[8].to_owned(), fields[10].to_owned())
+    };
+    index
+        .lines()
+        .skip(1)
+        .map(of)
+        .filter(|row| directories.iter().any(|directory| row.0.starts_with(directory)))
+        .collect()
+}
+
+/// Copies a file of the collection to `directory`, uncompressed, and with it everything in the same folder.
+fn unpack(corpus: &Path, directory: &Path, path: &str) -> PathBuf {
+    let folder = corpus.join(path).parent().unwrap().to_path_buf();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let (tool, plain) = match name.rsplit_once('.') {
+            Some((plain, "xz")) => ("xz", plain),
+            Some((plain, "gz")) => ("gzip", plain),
+            Some((plain, "bz2")) => ("bzip2", plain),
+            _ => ("cat", name),
+        };
+        if !file.is_file() || directory.join(plain).exists() {
+            continue;
+        }
+        let arguments: &[&str] = if tool == "cat" { &[] } else { &["-dc"] };
+        let target = std::fs::File::create(directory.join(plain)).unwrap();
+        let status = Command::new(tool).args(arguments).arg(&file).stdout(target).status().expect("it runs");
+        assert!(status.success(), "{tool} {}", file.display());
+    }
+    let name = Path::new(path).file_name().unwrap().to_str().unwrap();
+    let plain =
+        ["xz", "gz", "bz2"].iter().find_map(|end| name.strip_suffix(&format!(".{end}"))).unwrap_or(name);
+    directory.join(plain)
+}
+
+fn sha256(disk: &dyn BlockRead) -> String {
+    let mut hasher = Sha256::new();
+    let mut buf = vec![0; 4 << 20];
+    let mut offset = 0;
+    while offset < disk.size() {
+        let length = (disk.size() - offset).min(buf.len() as u64) as usize;
+        disk.read_at(&mut buf[..length], offset).unwrap();
+        hasher.update(&buf[..length]);
+        offset += length as u64;
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The digest of an empty disk of 16 GiB takes a minute and shows nothing that a smaller one does not.
+const LARGEST: u64 = 2 << 30;
+
+#[test]
+fn disks_of_real_products_read_as_others_read_them() {
+    let Some(corpus) = corpus() else { return };
+    let mut read = 0;
+    for (path, format, digest) in rows(&corpus, &["disk-vmdk/", "disk-qcow2/", "disk-raw/"]) {
+        if digest.is_empty() || path.ends_with(".tar.xz") || path.contains("data-file") {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let disk = match support::open(&unpack(&corpus, directory.path(), &path)) {
+            Ok(disk) => disk,
+            Err(error) => panic!("{path}: {}", support::chain(&error)),
+        };
+        assert_eq!(disk.info().format, format, "{path}");
+        if disk.size() <= LARGEST {
+            assert_eq!(sha256(&disk), digest, "{path}");
+        } else {
+            image::digest(&disk, 2).unwrap();
+        }
+        read += 1;
+    }
+    assert!(read > 10, "{read}");
+}
+
+#[test]
+fn other_formats_are_refused_by_name_and_never_taken_for_raw() {
+    let Some(corpus) = corpus() else { return };
+    let directories = ["disk-other/", "disk-parallels/", "disk-vdi/", "disk-vhd/", "disk-vhdx/"];
+    for (path, format, _) in rows(&corpus, &directories) {
+        if !matches!(format.as_str(), "bochs" | "dmg" | "parallels" | "vdi" | "vhd" | "vhdx" | "vpc" | "qed")
+        {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let error = support::open(&unpack(&corpus, directory.path(), &path)).expect_err(&path);
+        assert_eq!(error.kind(), image::ErrorKind::Unsupported, "{path}: {error}");
+        println!("{error}");
+    }
+}
+
+#[test]
+fn malformed_images_fail_with_a_reason() {
+    let Some(corpus) = corpus() else { return };
+    for (path, format, _) in rows(&corpus, &["malformed/"]) {
+        if !matches!(format.as_str(), "vmdk" | "qcow2") {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        println!("{}", support::failure(&unpack(&corpus, directory.path(), &path)));
+    }
+}

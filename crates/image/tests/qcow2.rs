@@ -1,0 +1,143 @@
+//! qcow2 images that QEMU writes, read back.
+
+mod support;
+
+use std::path::Path;
+use support::{disk, failure, file, open, qemu_img};
+
+/// `bytes` as a qcow2 image made with further `arguments` of `qemu-img convert`.
+fn qcow2(directory: &Path, name: &str, arguments: &[&str], bytes: &[u8]) -> std::path::PathBuf {
+    file(directory, "disk.raw", bytes);
+    qemu_img(directory, &[&["convert", "-f", "raw", "-O", "qcow2"], arguments, &["disk.raw", name]].concat());
+    directory.join(name)
+}
+
+#[test]
+fn every_variant_reads_as_what_was_written() {
+    let bytes = disk((21 << 20) + 5 * 512);
+    for arguments in [
+        &[][..],
+        &["-o", "compat=0.10"],
+        &["-o", "cluster_size=512"],
+        &["-o", "cluster_size=2M"],
+        &["-o", "extended_l2=on,cluster_size=128k"],
+        &["-o", "lazy_refcounts=on,refcount_bits=64"],
+        &["-o", "preallocation=metadata"],
+        &["-c"],
+        &["-c", "-o", "cluster_size=4k"],
+        &["-c", "-o", "compression_type=zstd"],
+        &["-c", "-o", "compression_type=zstd,cluster_size=2M"],
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let image = open(&qcow2(directory.path(), "disk.qcow2", arguments, &bytes)).unwrap();
+        assert_eq!(image.info().format, "qcow2", "{arguments:?}");
+        block::conformance::read(&image, &bytes);
+    }
+}
+
+fn qemu_io(directory: &Path, image: &str, commands: &[&str]) {
+    let commands = commands.iter().flat_map(|command| ["-c", command]);
+    let output = std::process::Command::new("qemu-io")
+        .args(["-f", "qcow2"])
+        .args(commands)
+        .arg(image)
+        .current_dir(directory)
+        .output()
+        .expect("qemu-io runs (Debian package qemu-utils)");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_chain_over_images_of_other_sizes_and_formats() {
+    for options in ["cluster_size=64k", "cluster_size=64k,extended_l2=on"] {
+        let directory = tempfile::tempdir().unwrap();
+        let base = disk(3 << 20);
+        file(directory.path(), "base.raw", &base);
+        let create = |name: &str, parent: &str, format: &str, size: &str| {
+            let arguments = ["create", "-f", "qcow2", "-o", options, "-b", parent, "-F", format, name, size];
+            qemu_img(directory.path(), &arguments);
+        };
+        create("middle.qcow2", "base.raw", "raw", "5M");
+        create("top.qcow2", "middle.qcow2", "qcow2", "4M");
+        // Written, zeroed and discarded; nothing of it at cluster boundaries.
+        qemu_io(
+            directory.path(),
+            "middle.qcow2",
+            &["write -P 1 1000448 70144", "write -P 2 3146240 512", "write -z 2M 64k"],
+        );
+        qemu_io(
+            directory.path(),
+            "top.qcow2",
+            &["write -P 3 1024000 512", "write -z 100352 200704", "discard 1M 64k"],
+        );
+        qemu_img(directory.path(), &["convert", "-O", "raw", "top.qcow2", "expected.raw"]);
+        let expected = std::fs::read(directory.path().join("expected.raw")).unwrap();
+        let image = open(&directory.path().join("top.qcow2")).unwrap();
+        assert_eq!(
+            image.info().layers.iter().map(|layer| layer.format).collect::<Vec<_>>(),
+            ["qcow2", "qcow2", "raw"]
+        );
+        block::conformance::read(&image, &expected);
+    }
+}
+
+#[test]
+fn an_image_of_few_written_bytes_needs_no_more_of_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    qemu_img(directory.path(), &["create", "-f", "qcow2", "small.qcow2", "1M"]);
+    qemu_io(directory.path(), "small.qcow2", &["write -P 7 1024 512"]);
+    let mut expected = vec![0; 1 << 20];
+    expected[1024..1536].fill(7);
+    block::conformance::read(&open(&directory.path().join("small.qcow2")).unwrap(), &expected);
+}
+
+#[test]
+fn internal_snapshots_are_not_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = disk(2 << 20);
+    let path = qcow2(directory.path(), "disk.qcow2", &[], &bytes);
+    qemu_img(directory.path(), &["snapshot", "-c", "before", "disk.qcow2"]);
+    qemu_io(directory.path(), "disk.qcow2", &["write -P 9 65536 65536"]);
+    bytes[65_536..131_072].fill(9);
+    block::conformance::read(&open(&path).unwrap(), &bytes);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = qcow2(directory.path(), "disk.qcow2", &[], &disk(1 << 20));
+    let good = std::fs::read(&path).unwrap();
+    let with = |place: usize, bytes: &[u8]| {
+        let mut image = good.clone();
+        image[place..place + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(&path, image).unwrap();
+        failure(&path)
+    };
+    for (place, bytes, reason) in [
+        (4, &[0, 0, 0, 9][..], "version 9 is unknown"),
+        (20, &[0, 0, 0, 40], "a cluster of 2^40 bytes"),
+        (24, &[0x7f; 8], "a size of 9187201950435737471 bytes is absurd"),
+        (32, &[0, 0, 0, 1], "the image is encrypted (AES)"),
+        (32, &[0, 0, 0, 2], "the image is encrypted (LUKS)"),
+        (36, &[0, 0, 0, 0], "an L1 table of 0 entries"),
+        (36, &[0x7f, 0, 0, 0], "an L1 table of 2130706432 entries"),
+        (40, &[0, 0x7f, 0, 0, 0, 0, 0, 0], "lies outside the file"),
+        (79, &[2], "marked as corrupt"),
+        (79, &[4], "external data file"),
+        (72, &[0x80], "incompatible features 0x8000000000000000 are unknown"),
+        (100, &[0, 0, 0, 7], "the header of 7 bytes makes no sense"),
+    ] {
+        let message = with(place, bytes);
+        assert!(message.contains(reason), "{message}");
+        assert!(message.contains("disk.qcow2"), "{message}");
+    }
+    // The L1 table's first entry, and the first L2 table's first.
+    let l1 = usize::try_from(u64::from_be_bytes(good[40..48].try_into().unwrap())).unwrap();
+    let message = with(l1, &(1_u64 << 50 | 1 << 63).to_be_bytes());
+    assert!(message.contains("L2 table 0 lies outside the file"), "{message}");
+    let l2 = (u64::from_be_bytes(good[l1..l1 + 8].try_into().unwrap()) & 0x00ff_ffff_ffff_fe00) as usize;
+    let message = with(l2 + 16, &(1_u64 << 50 | 1 << 63).to_be_bytes());
+    assert!(message.contains("cluster 2 lies outside the file"), "{message}");
+    std::fs::write(&path, &good[..good.len() - 200_000]).unwrap();
+    assert!(failure(&path).contains("lies outside the file"));
+}
