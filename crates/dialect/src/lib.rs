@@ -1,1 +1,35 @@
-//! Descriptions of virtual machines: VMX, OVF, OVA, libvirt domain XML.
+//! Descriptions of virtual machines: bytes to [`Machine`] and back, with every loss.
+//!
+//! * [`vmx`]: VMware's `.vmx`. [`ovf`]: DMTF's Open Virtualization Format, 0.9 to 2.x.
+//! * [`package`]: a description together with its disks, as a user names it: `.ova`, `.ovf`, `.vmx` or a lone disk.
+//! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
+//! * [`libvirt`]: domain XML. [`qemu_script`]: a shell script that runs QEMU.
+//!
+//! Every parser takes hostile bytes: it neither panics, nor recurses, nor allocates more than a small multiple of
+//! its input. Names of files in a description stay text; only an [`image::Gate`] turns one into a file.
+
+pub mod adapt;
+pub mod libvirt;
+pub mod naming;
+pub mod ovf;
+pub mod package;
+pub mod qemu_script;
+mod render;
+mod text;
+pub mod vmx;
+mod xml;
+
+pub use adapt::{Adapted, adapt};
+pub use package::Package;
+pub use render::{DiskFile, Network, RenderError, RenderOptions, Rendered};
+
+use machine::{Loss, Machine};
+
+/// A description that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// The machine that it describes.
+    pub machine: Machine,
+    /// What the description says and the machine cannot hold.
+    pub losses: Vec<Loss>,
+}

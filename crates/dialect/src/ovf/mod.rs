@@ -1,0 +1,73 @@
+//! DMTF's Open Virtualization Format: DSP0243, versions 0.9 to 2.x.
+//!
+//! A descriptor is an XML document: references to files, disks, networks, and one or more virtual systems whose
+//! hardware is a list of CIM resource allocations (DSP0243 2.1.1, clause 8). Read here is what one machine needs;
+//! a package of several machines is refused with their names. Names of elements are matched whatever the version's
+//! namespace, because 0.9 and the vendors disagree on them.
+
+mod capacity;
+mod config;
+mod deployment;
+mod document;
+mod error;
+mod hardware;
+mod item;
+mod references;
+mod sections;
+mod storage;
+
+pub use capacity::{MAX_CAPACITY, Unit};
+pub use error::{Error, Result};
+pub use references::{FileReference, VirtualDisk};
+
+use document::Document;
+use machine::{Loss, Machine};
+
+/// The longest descriptor that is read, in bytes.
+pub const MAX_SIZE: usize = 32 << 20;
+
+/// An OVF descriptor that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParsedOvf {
+    /// The machine. The sources of its disks and media are the `href`s of [`files`](Self::files).
+    pub machine: Machine,
+    /// What the descriptor says and the machine cannot hold.
+    pub losses: Vec<Loss>,
+    /// The files of the package (References, clause 7.1), in order.
+    pub files: Vec<FileReference>,
+    /// The disks that the descriptor declares (DiskSection, clause 9.1), in order.
+    pub disks: Vec<VirtualDisk>,
+    /// The deployment configuration that was taken (DeploymentOptionSection, clause 9.8).
+    pub configuration: Option<String>,
+}
+
+/// Reads an OVF descriptor that describes one machine.
+///
+/// # Errors
+/// When the bytes are no such descriptor, when it contradicts itself, when it asks for something that it says is
+/// required and that is not known here, or when it describes several machines.
+pub fn parse(bytes: &[u8]) -> Result<ParsedOvf> {
+    if bytes.len() > MAX_SIZE {
+        return Err(Error::TooLarge { size: bytes.len(), limit: MAX_SIZE });
+    }
+    let text = document::decode_xml(bytes)?;
+    let tree = document::tree(&text)?;
+    let document = Document::new(&tree)?;
+    let mut losses = Vec::new();
+    let files = references::files(&document, &mut losses)?;
+    let system = document.single_system()?;
+    let properties = sections::properties(&document, system);
+    let disks = references::disks(&document, &files, &properties, &mut losses)?;
+    let configuration = deployment::default_configuration(&document, &mut losses);
+    let mut machine = Machine::default();
+    let context = hardware::Context {
+        document: &document,
+        files: &files,
+        disks: &disks,
+        properties: &properties,
+        configuration: configuration.as_deref(),
+    };
+    hardware::read(&context, system, &mut machine, &mut losses)?;
+    sections::read(&document, system, &mut machine, &mut losses)?;
+    Ok(ParsedOvf { machine, losses, files, disks, configuration })
+}

@@ -1,0 +1,193 @@
+//! Why a package could not be opened.
+
+use super::Algorithm;
+use super::tar::TarError;
+use crate::{ovf, vmx};
+use image::GateError;
+use std::path::PathBuf;
+
+/// The result of an operation on a package.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a package could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The path is refused, or nothing stands there.
+    #[error("cannot open {}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: GateError,
+    },
+    /// The path leads to a directory.
+    #[error("{} is a directory", path.display())]
+    Directory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is nothing that describes a machine.
+    #[error("{} is neither an OVA, an OVF descriptor, a .vmx nor a disk image", path.display())]
+    Unrecognised {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is compressed as a whole.
+    #[error("{} is a compressed archive ({compression})", path.display())]
+    Compressed {
+        /// The path.
+        path: PathBuf,
+        /// How.
+        compression: &'static str,
+    },
+    /// A disk image of a format that cannot be read.
+    #[error("{} is {format}; not supported yet", path.display())]
+    UnsupportedImage {
+        /// The path.
+        path: PathBuf,
+        /// The format, with its article.
+        format: &'static str,
+    },
+    /// The file is larger than any description.
+    #[error("{} has {size} bytes, too many for a description", path.display())]
+    TooLarge {
+        /// The path.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The archive is damaged, cut off, or hostile.
+    #[error("the archive {} is refused", path.display())]
+    Tar {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TarError,
+    },
+    /// The archive holds no descriptor.
+    #[error("there is no .ovf file among the {members} files of {}", path.display())]
+    NoDescriptor {
+        /// The path.
+        path: PathBuf,
+        /// How many files it holds.
+        members: usize,
+    },
+    /// The archive holds more than one descriptor.
+    #[error("{} holds several .ovf files: {}", path.display(), names.join(", "))]
+    SeveralDescriptors {
+        /// The path.
+        path: PathBuf,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// The OVF descriptor cannot be read.
+    #[error("the OVF descriptor {} is refused", path.display())]
+    Ovf {
+        /// The descriptor.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ovf::Error,
+    },
+    /// The `.vmx` file cannot be read.
+    #[error("the virtual machine {} is refused", path.display())]
+    Vmx {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: vmx::Error,
+    },
+    /// A disk of an OVF package holds only the differences to another.
+    #[error("the disk {disk:?} of the package holds only the differences to another disk")]
+    DeltaDisk {
+        /// The disk's identifier in the descriptor.
+        disk: String,
+    },
+    /// The image of a disk cannot be opened.
+    #[error("the image of {disk} cannot be opened")]
+    Disk {
+        /// The disk.
+        disk: String,
+        /// Why.
+        #[source]
+        source: Box<image::Error>,
+    },
+    /// A file of the package cannot be read.
+    #[error("cannot read {file} of the package")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: block::Error,
+    },
+    /// A line of the manifest is not of the form `SHA256(name)= digest`.
+    #[error("line {line} of {manifest} is not of the form SHA256(name)= digest")]
+    Manifest {
+        /// The manifest.
+        manifest: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A digest that is computed in a way that is not known here.
+    #[error("line {line} of {manifest}: the digest {algorithm:?} is not known")]
+    Algorithm {
+        /// The manifest.
+        manifest: String,
+        /// The line, from 1.
+        line: usize,
+        /// What the manifest calls it.
+        algorithm: String,
+    },
+    /// A file is not the one that was exported.
+    #[error("the {algorithm} of {file} is {actual}, and {manifest} says {expected}")]
+    Digest {
+        /// The file.
+        file: String,
+        /// The manifest.
+        manifest: String,
+        /// The kind of digest.
+        algorithm: Algorithm,
+        /// What the manifest says, in hexadecimal digits.
+        expected: String,
+        /// What the file gives.
+        actual: String,
+    },
+}
+
+impl Error {
+    /// What the administrator can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Path { source, .. } => source.remedy(),
+            Self::Directory { .. } => "name the .ova, .ovf, .vmx or .vmdk file in it",
+            Self::Unrecognised { .. } => {
+                "name the .ova, .ovf or .vmx file, or the disk's own .vmdk (not its -flat.vmdk or -s001.vmdk)"
+            }
+            Self::Compressed { .. } => "uncompress it first: gunzip, unxz, unzip or the like",
+            Self::UnsupportedImage { .. } => {
+                "convert the image to VMDK, qcow2 or raw first (qemu-img convert)"
+            }
+            Self::Tar { source, .. } => source.remedy(),
+            Self::NoDescriptor { .. } => "check that the archive is an OVA: it must hold an .ovf file",
+            Self::SeveralDescriptors { .. } => "unpack the archive and name one of the .ovf files",
+            Self::Ovf { source, .. } => source.remedy(),
+            Self::Vmx { source, .. } => source.remedy(),
+            Self::DeltaDisk { .. } => {
+                "remove the snapshots on the source, or clone the machine, and export it again"
+            }
+            Self::Disk { .. } => "check that every file of the disk was copied, whole and under its own name",
+            Self::Read { .. } => "check that the file can be read",
+            Self::TooLarge { .. } | Self::Manifest { .. } | Self::Algorithm { .. } => {
+                "check that the package was copied whole and as it is, or remove the .mf file to go on without it"
+            }
+            Self::Digest { .. } => {
+                "the file was changed or damaged since the export: fetch it again, or export the machine again"
+            }
+        }
+    }
+}

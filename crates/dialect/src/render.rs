@@ -1,0 +1,128 @@
+//! What every renderer is told and gives back.
+
+use machine::{Bus, Loss};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A description that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The description.
+    pub text: String,
+    /// What the machine has and the description cannot say.
+    pub losses: Vec<Loss>,
+}
+
+/// Where a machine's disks are and what it is connected to, on the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderOptions {
+    /// The name on the target; the machine's own when it is not given.
+    pub name: Option<String>,
+    /// The file of every disk.
+    pub disks: Vec<DiskFile>,
+    /// The images in the removable drives, by the drive's place in [`machine::Machine::removables`].
+    pub media: BTreeMap<usize, PathBuf>,
+    /// Where the UEFI variables are kept; the hypervisor's own place when it is not given.
+    pub nvram: Option<PathBuf>,
+    /// What the source's networks are on the target, by name.
+    pub networks: BTreeMap<String, Network>,
+    /// What every other network is.
+    pub default_network: Network,
+}
+
+impl Default for RenderOptions {
+    fn default() -> Self {
+        Self {
+            name: None,
+            disks: Vec::new(),
+            media: BTreeMap::new(),
+            nvram: None,
+            networks: BTreeMap::new(),
+            default_network: Network::Libvirt("default".to_owned()),
+        }
+    }
+}
+
+/// The file that holds a disk on the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskFile {
+    /// Which disk: its [`machine::Disk::id`].
+    pub id: String,
+    /// The file. libvirt wants it absolute; in a script, a relative one lies beside the script.
+    pub path: PathBuf,
+    /// Its format: `qcow2` or `raw`.
+    pub format: String,
+}
+
+/// A network of the target's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A network that libvirt manages, by name.
+    Libvirt(String),
+    /// A bridge of the host's, by name.
+    Bridge(String),
+    /// The hypervisor process's own network stack: out, but not in.
+    User,
+}
+
+/// Why a machine could not be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// A disk has no file.
+    #[error("no file is given for {disk}")]
+    NoFile {
+        /// The disk.
+        disk: String,
+    },
+    /// A path is not absolute.
+    #[error("{} is not an absolute path", path.display())]
+    Relative {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path that is not UTF-8, or holds a character that the description cannot carry.
+    #[error("{} cannot be written in a description", path.display())]
+    NotText {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A bus that the target does not have: the machine was not adapted to it.
+    #[error("{disk} hangs on {bus:?}, which the target does not have")]
+    Bus {
+        /// The disk.
+        disk: String,
+        /// The bus.
+        bus: Bus,
+    },
+    /// A network card that the target does not have: the machine was not adapted to it.
+    #[error("{nic} is a {model}, which the target does not have")]
+    NicModel {
+        /// The card.
+        nic: String,
+        /// Its model.
+        model: String,
+    },
+}
+
+impl RenderOptions {
+    /// The file of a disk.
+    pub(crate) fn disk(&self, id: &str) -> Result<&DiskFile, RenderError> {
+        self.disks
+            .iter()
+            .find(|disk| disk.id == id)
+            .ok_or_else(|| RenderError::NoFile { disk: id.to_owned() })
+    }
+
+    /// What a network of the source's is on the target.
+    pub(crate) fn network(&self, name: Option<&str>) -> &Network {
+        name.and_then(|name| self.networks.get(name)).unwrap_or(&self.default_network)
+    }
+}
+
+/// A path as text.
+pub(crate) fn path_text(path: &std::path::Path) -> Result<&str, RenderError> {
+    path.to_str()
+        .filter(|text| text.chars().all(|c| crate::xml::is_xml(c) && c != '\r'))
+        .ok_or_else(|| RenderError::NotText { path: path.to_path_buf() })
+}

@@ -1,0 +1,116 @@
+//! Real OVF descriptors of VMware, VirtualBox, Cisco, ganeti and the DMTF's test bed.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
+
+mod corpus;
+
+use dialect::ovf::{self, Error};
+
+/// Path, text and what came of it, of every descriptor.
+type Read = (String, String, Result<ovf::ParsedOvf, Error>);
+
+fn parse_all(suites: &[&str]) -> Option<Vec<Read>> {
+    let mut all = Vec::new();
+    for suite in suites {
+        let members = corpus::suite(suite)?;
+        for member in members.into_iter().filter(|member| member.path.ends_with(".ovf")) {
+            let bytes = filled_in(member.bytes);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            all.push((format!("{suite}/{}", member.path), text, ovf::parse(&bytes)));
+        }
+    }
+    Some(all)
+}
+
+/// Fills in the fields of templates, which are written `@@VMDK_FILE_SIZE@@`.
+fn filled_in(bytes: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(bytes) {
+        Ok(text) if text.contains("@@") => {
+            let odd = |(index, piece): (usize, &str)| {
+                if index % 2 == 1 { "1".to_owned() } else { piece.to_owned() }
+            };
+            text.split("@@").enumerate().map(odd).collect::<String>().into_bytes()
+        }
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    }
+}
+
+#[test]
+fn descriptors_that_should_parse_do() {
+    let suites = [
+        "govmomi-ovf-fixtures",
+        "cot-ovf",
+        "ganeti-ovfdata",
+        "virtualbox-appliances",
+        "virt-v2v-vmx-ova",
+        "open-vmdk-templates",
+    ];
+    let Some(all) = parse_all(&suites) else { return };
+    let (mut one, mut several, mut none, mut refused) = (0, 0, 0, Vec::new());
+    for (path, _, result) in &all {
+        match result {
+            Ok(_) => one += 1,
+            Err(Error::SeveralSystems { .. }) => several += 1,
+            // Appliances whose collections hold nothing, of the tests of other sections.
+            Err(Error::NoSystem) => none += 1,
+            Err(error) => refused.push(format!("{path}: {error}")),
+        }
+    }
+    println!(
+        "{} descriptors: {one} machines, {several} of several machines, {none} of none, {} refused:",
+        all.len(),
+        refused.len()
+    );
+    for refused in &refused {
+        println!("  {refused}");
+    }
+    for (path, text, result) in &all {
+        if matches!(result, Err(Error::NoSystem)) {
+            let has_system = text.contains("<VirtualSystem ") || text.contains("VirtualSystem_Type");
+            assert!(!has_system, "{path} has a machine");
+        }
+    }
+    // Three with a prefix that is bound to nothing, two pages of HTML, one of random bytes.
+    assert!(refused.len() <= 6, "more descriptors are refused than should be");
+    assert!(one >= 371 && several >= 45);
+}
+
+#[test]
+fn descriptors_that_are_wrong_are_refused_with_a_reason() {
+    let Some(all) = parse_all(&["govmomi-ovf-negative"]) else { return };
+    let refused = all.iter().filter(|(_, _, result)| result.is_err()).count();
+    let reported =
+        all.iter().filter(|(_, _, result)| result.as_ref().is_ok_and(|ok| !ok.losses.is_empty())).count();
+    println!(
+        "{} wrong descriptors: {refused} refused, {reported} read with something reported, and:",
+        all.len()
+    );
+    for (path, _, result) in &all {
+        // What is wrong with these is in their files, not in the descriptor.
+        if result.as_ref().is_ok_and(|ok| ok.losses.is_empty()) {
+            println!("  nothing found wrong in {path}");
+        }
+    }
+    assert!(refused >= 32);
+    assert!(refused + reported >= 64);
+}
+
+#[test]
+fn machines_that_virt_v2v_prints_are_read_alike() {
+    let Some(members) = corpus::suite("virt-v2v-vmx-ova") else { return };
+    let descriptor = members.iter().find(|member| member.path == "test-i-ova-two-disks.ovf").unwrap();
+    let machine = ovf::parse(&descriptor.bytes).unwrap().machine;
+    let expected = members.iter().find(|member| member.path == "test-i-ova-two-disks.expected").unwrap();
+    let expected = String::from_utf8(expected.bytes.clone()).unwrap();
+    let facts = [
+        format!("source name: {}", machine.name),
+        format!("memory: {} (bytes)", machine.memory),
+        format!("nr vCPUs: {}", machine.cpu.count()),
+        format!("Bridge \"{}\" [e1000]", machine.nics[0].network.clone().unwrap()),
+    ];
+    for fact in facts {
+        assert!(expected.contains(&fact), "{fact:?} is not in:\n{expected}");
+    }
+    assert_eq!(machine.disks.len(), expected.matches("[scsi]").count());
+}
