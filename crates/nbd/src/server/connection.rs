@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Read};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use std::thread::{Builder, Scope};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// How many requests of one connection are served at once.
@@ -41,8 +41,14 @@ fn converse(stream: &UnixStream, exports: &Exports) -> Result<()> {
         spare: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        let result = connection.read_requests(scope);
+        let mut workers = Vec::new();
+        let result = connection.read_requests(scope, &mut workers);
         connection.budget.close();
+        for worker in workers {
+            if worker.join().is_err() {
+                tracing::error!(export = served.name, "the disk of an export panicked");
+            }
+        }
         result
     })
 }
@@ -58,16 +64,20 @@ struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    fn read_requests<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> Result<()> {
+    /// Reads requests until the client leaves, and adds workers as they are needed.
+    fn read_requests<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        workers: &mut Vec<ScopedJoinHandle<'scope, ()>>,
+    ) -> Result<()> {
         let mut reader = BufReader::with_capacity(READ_AHEAD, self.stream);
-        let mut workers = 0;
         while let Some(job) = self.read_request(&mut reader)? {
-            if self.budget.push(job) && workers < MAX_WORKERS {
+            if self.budget.push(job) && workers.len() < MAX_WORKERS {
                 let spawned =
                     Builder::new().name("nbd-worker".to_owned()).spawn_scoped(scope, || self.work());
                 match spawned {
-                    Ok(_) => workers += 1,
-                    Err(source) if workers == 0 => {
+                    Ok(worker) => workers.push(worker),
+                    Err(source) if workers.is_empty() => {
                         return Err(Error::Connection { doing: "starting", source });
                     }
                     Err(error) => tracing::warn!(%error, "fewer NBD workers than wanted"),
