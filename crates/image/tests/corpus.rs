@@ -1,5 +1,11 @@
 //! Disks that real products wrote, where the collection of them stands beside the project.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it skips"
+)]
+
 mod support;
 
 use block::BlockRead;
@@ -71,6 +77,13 @@ fn sha256(disk: &dyn BlockRead) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Reads what the disk says is data.
+fn read_data(disk: &dyn BlockRead) {
+    for extent in disk.extents(0..disk.size()).unwrap().into_iter().filter(|extent| extent.is_data()) {
+        disk.read_at(&mut vec![0; extent.len() as usize], extent.range.start).unwrap();
+    }
+}
+
 /// The digest of an empty disk of 16 GiB takes a minute and shows nothing that a smaller one does not.
 const LARGEST: u64 = 2 << 30;
 
@@ -91,7 +104,7 @@ fn disks_of_real_products_read_as_others_read_them() {
         if disk.size() <= LARGEST {
             assert_eq!(sha256(&disk), digest, "{path}");
         } else {
-            image::digest(&disk, 2).unwrap();
+            read_data(&disk);
         }
         read += 1;
     }

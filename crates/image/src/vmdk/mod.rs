@@ -50,6 +50,10 @@ fn open_monolithic(name: &str, source: Source) -> Result<Layer> {
     let Some((offset, length)) = geometry.descriptor else {
         return Err(error(&source, None, Reason::BareExtent));
     };
+    // In an extent of a split disk, room for a descriptor is left and not filled.
+    if source.structure::<[u8; 1]>(offset)? == Some([0]) {
+        return Err(error(&source, None, Reason::BareExtent));
+    }
     let descriptor = read_descriptor(&source, offset, length)?;
     let extent = SparseExtent::hosted(source.clone(), geometry)?;
     layer(name, &source, &descriptor, vec![name.to_owned()], Arc::new(extent))

@@ -1,6 +1,6 @@
 //! What the tests of this crate share: images made by QEMU, and ways to look at them.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and fails by panicking")]
 
 use image::{DirectoryGate, Gate, Image};
 use std::path::{Path, PathBuf};
