@@ -45,6 +45,13 @@ impl Binary {
         &self.version
     }
 
+    /// Whether it has a machine type.
+    pub fn has_machine(&self, machine: &str) -> bool {
+        let output = Command::new(&self.path).args(["-machine", "help"]).stdin(Stdio::null()).output();
+        let listing = output.map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&listing).lines().any(|line| line.split_whitespace().next() == Some(machine))
+    }
+
     /// Whether it can confine itself with seccomp.
     pub fn has_sandbox(&self) -> bool {
         self.sandbox
@@ -68,6 +75,7 @@ mod tests {
     fn finds_the_installed_one() {
         let binary = Binary::find().expect("apt install qemu-system-x86");
         assert!(binary.version().starts_with(|c: char| c.is_ascii_digit()), "{}", binary.version());
+        assert!(binary.has_machine("q35") && !binary.has_machine("q"));
     }
 
     #[test]
