@@ -2,17 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod support;
+
 use block::{BlockRead, BlockWrite, Extent, FileDisk, MemoryDisk, Overlay, OverlayOptions, conformance};
 use nbd::{Client, Error, Export, Running, Server};
 use std::ops::Range;
 use std::sync::Arc;
+use support::serve;
 use tempfile::TempDir;
-
-fn serve(server: Server) -> (TempDir, Running) {
-    let directory = tempfile::tempdir().unwrap();
-    let running = server.listen(directory.path().join("nbd.sock")).unwrap();
-    (directory, running)
-}
 
 /// A client with the server that it needs.
 struct Remote {
