@@ -14,7 +14,7 @@ pub mod naming;
 pub mod ovf;
 pub mod package;
 pub mod qemu_script;
-mod render;
+pub mod render;
 mod text;
 pub mod vmx;
 mod xml;

@@ -90,8 +90,8 @@ impl<'a> Script<'a> {
             let node = option_value(&disk.id);
             self.blockdev(&file.path, &file.format, &node, disk.read_only)?;
             let mut value = format!("{device},drive={node}{}", place(at, hardware.bus));
-            if let Some(serial) = &disk.serial {
-                let _ = write!(value, ",serial={}", option_value(&plain_serial(serial)));
+            if let Some(serial) = plain_serial(disk, &mut self.losses) {
+                let _ = write!(value, ",serial={serial}");
             }
             boot_index(&mut value, disk.boot_order);
             self.plain("-device", value);

@@ -13,12 +13,13 @@ pub(super) fn devices(
     options: &RenderOptions,
     losses: &mut Vec<Loss>,
 ) -> Result<Element, RenderError> {
+    let drives = drives::drives(machine, profile, options, losses)?;
     let mut nics = Vec::new();
     for nic in &machine.nics {
         nics.push(interface(nic, profile, options, losses)?);
     }
     Ok(Element::new("devices")
-        .children(drives::drives(machine, profile, options, losses)?)
+        .children(drives)
         .children(drives::controllers(machine))
         .child(Element::new("controller").with("type", "usb").with("index", 0).with("model", "qemu-xhci"))
         .child(Element::new("controller").with("type", "virtio-serial").with("index", 0))

@@ -49,7 +49,8 @@ pub(super) fn drives(
     let mut names = Names::default();
     let mut drives = Vec::new();
     for disk in &machine.disks {
-        drives.push(hard_disk(disk, profile, options.disk(&disk.id)?, &mut names)?);
+        let serial = plain_serial(disk, losses);
+        drives.push(hard_disk(disk, profile, options.disk(&disk.id)?, serial, &mut names)?);
     }
     for (index, drive) in machine.removables.iter().enumerate() {
         let medium = options.media.get(&index).map(|path| path_text(path)).transpose()?;
@@ -62,6 +63,7 @@ fn hard_disk(
     disk: &Disk,
     profile: &Profile,
     file: &DiskFile,
+    serial: Option<String>,
     names: &mut Names,
 ) -> Result<Element, RenderError> {
     let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
@@ -80,7 +82,6 @@ fn hard_disk(
         .with("name", "qemu")
         .with("type", &file.format)
         .with("cache", "none")
-        .with("io", "native")
         .with("discard", "unmap");
     Ok(Element::new("disk")
         .with("type", "file")
@@ -89,15 +90,23 @@ fn hard_disk(
         .child(Element::new("source").with("file", path))
         .child(Element::new("target").with("dev", names.next(prefix)).with("bus", bus))
         .maybe(disk.read_only.then(|| Element::new("readonly")))
-        .maybe(disk.serial.as_ref().map(|serial| Element::new("serial").text(plain_serial(serial))))
+        .maybe(serial.map(|serial| Element::new("serial").text(serial)))
         .maybe(disk.boot_order.map(|order| Element::new("boot").with("order", order)))
         .maybe(address))
 }
 
-/// The characters that libvirt allows in a serial number.
-pub(crate) fn plain_serial(serial: &str) -> String {
+/// A disk's serial number in the characters that libvirt and QEMU allow, and of the length that SCSI does; none
+/// when nothing is left of it.
+pub(crate) fn plain_serial(disk: &Disk, losses: &mut Vec<Loss>) -> Option<String> {
+    let serial = disk.serial.as_deref()?;
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ' ');
-    serial.chars().filter(allowed).take(36).collect()
+    let plain: String = serial.chars().filter(allowed).take(36).collect();
+    let plain = plain.trim().to_owned();
+    if plain != serial {
+        let why = "a serial number has 36 letters, digits and few other characters at most";
+        losses.push(Loss::changed(format!("{}: serial number", disk.id), &plain, why));
+    }
+    (!plain.is_empty()).then_some(plain)
 }
 
 /// One disk a target: virtio-scsi has 256 of them, and a guest numbers them in order.

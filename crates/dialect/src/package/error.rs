@@ -90,7 +90,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: ovf::Error,
+        source: Box<ovf::Error>,
     },
     /// The `.vmx` file cannot be read.
     #[error("the virtual machine {} is refused", path.display())]

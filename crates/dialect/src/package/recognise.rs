@@ -127,7 +127,8 @@ impl Named {
 
     fn ovf(self) -> Result<Package> {
         let bytes = self.bytes(self.disk.as_ref(), ovf::MAX_SIZE)?;
-        let parsed = ovf::parse(&bytes).map_err(|source| Error::Ovf { path: self.path.clone(), source })?;
+        let parsed = ovf::parse(&bytes)
+            .map_err(|source| Error::Ovf { path: self.path.clone(), source: Box::new(source) })?;
         ovf_package(Kind::Ovf, &self.path, &self.name, parsed, self.gate)
     }
 
@@ -140,8 +141,8 @@ impl Named {
         let window = block::Window::new(Arc::clone(&self.disk), range)
             .map_err(|source| Error::Read { file: descriptor.clone(), source })?;
         let bytes = self.bytes(&window, ovf::MAX_SIZE)?;
-        let parsed =
-            ovf::parse(&bytes).map_err(|source| Error::Ovf { path: self.path.join(&descriptor), source })?;
+        let parsed = ovf::parse(&bytes)
+            .map_err(|source| Error::Ovf { path: self.path.join(&descriptor), source: Box::new(source) })?;
         let terminated = index.terminated;
         let gate = TarGate::new(Arc::clone(&self.disk), index, self.path.clone(), &descriptor);
         // Names are relative to the descriptor, so its own is too.
