@@ -1,1 +1,32 @@
-//! Boot a throwaway overlay on a profile's virtual hardware and collect evidence.
+//! Rehearsals: a guest is booted on the virtual hardware of the hypervisor that it is to move to, and says itself
+//! how it is.
+//!
+//! [`rehearse`] gives the guest throwaway overlays over its disks, served over NBD: nothing of the guest is copied,
+//! and nothing that was given is written. In the overlays only, a small report is added, which the guest sends
+//! over a second serial port once it is up: kernel, root device and the driver under it, network cards, addresses,
+//! failed units, the time of each stage. What comes back is [`Evidence`]; for a guest that does not boot, with the
+//! likely cause and the console's last lines.
+//!
+//! A guest that no report can be added to is judged by the login prompt on its console, and the evidence says so.
+
+mod cause;
+mod display;
+mod error;
+mod evidence;
+mod facts;
+mod hardware;
+mod instrument;
+mod prepare;
+mod rehearsal;
+mod report;
+mod run;
+mod text;
+mod watch;
+
+pub use cause::Cause;
+pub use error::{Error, Result};
+pub use evidence::{Booted, Evidence, Failed, Hardware, JudgedBy, Outcome, Preparation, Timings};
+pub use facts::{Address, BlockDevice, Facts, NetworkCard, Root, RootDisk, Target};
+pub use instrument::Init;
+pub use rehearsal::{Options, Progress, rehearse};
+pub use report::ReportError;

@@ -1,0 +1,58 @@
+//! Why a rehearsal could not be held.
+
+use machine::{Bus, NicModel};
+
+/// The result of a rehearsal.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a rehearsal could not be held. A guest that does not boot is no error but [`crate::Outcome::Failed`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The profile says nothing about how it is rehearsed.
+    #[error("the profile {profile} cannot be rehearsed: QEMU has no machine for it")]
+    NotRehearsable {
+        /// The profile.
+        profile: String,
+    },
+    /// The machine and the disks do not belong together.
+    #[error("the machine has {stated} disks, and {given} were given")]
+    Disks {
+        /// How many disks the machine has.
+        stated: usize,
+        /// How many there are.
+        given: usize,
+    },
+    /// A disk hangs on a bus that the profile does not offer.
+    #[error("{disk} hangs on the bus {bus:?}, which the profile {profile} does not offer")]
+    Bus {
+        /// The disk.
+        disk: String,
+        /// Its bus.
+        bus: Bus,
+        /// The profile.
+        profile: String,
+    },
+    /// A network card is of a model that the profile does not offer.
+    #[error("{nic} is of the model {model:?}, which the profile {profile} does not offer")]
+    NetworkCard {
+        /// The network card.
+        nic: String,
+        /// Its model.
+        model: NicModel,
+        /// The profile.
+        profile: String,
+    },
+    /// QEMU could not be run.
+    #[error("cannot run the guest")]
+    Qemu(#[source] qemu::Error),
+    /// There is no place for what the rehearsal needs for a while.
+    #[error("cannot make a temporary directory")]
+    Directory(#[source] std::io::Error),
+    /// The disks could not be served.
+    #[error("cannot serve the guest's disks")]
+    Serve(#[source] nbd::Error),
+    /// The appliance cannot be had, nor what it is started with.
+    #[error("cannot find out what runs virtual machines here")]
+    Appliance(#[source] appliance::Error),
+}
