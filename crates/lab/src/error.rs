@@ -58,15 +58,6 @@ pub enum LabError {
         /// Its size in bytes.
         size: usize,
     },
-    /// The partition table could not be written.
-    #[error("cannot write the partition table of {}", path.display())]
-    PartitionTable {
-        /// The disk.
-        path: PathBuf,
-        /// What was wrong.
-        #[source]
-        source: mbrman::Error,
-    },
     /// A disk image lacks the descriptor that its format requires.
     #[error("{} has no VMDK descriptor in its first {searched} bytes", path.display())]
     NoDescriptor {

@@ -24,7 +24,7 @@ mod vmx;
 
 pub use cache::directory as cache_directory;
 pub use error::{LabError, Result};
-pub use recipe::{DEBIAN12_BIOS, MIB, RECIPES, Recipe};
+pub use recipe::{Boot, DEBIAN12_BIOS, DEBIAN12_EFI, MIB, RECIPES, Recipe};
 
 use error::Context as _;
 use std::fs;

@@ -4,7 +4,7 @@
 //! that of VMware's own export tool for a virtual machine of hardware version 19.
 
 use crate::error::Context as _;
-use crate::recipe::hex;
+use crate::recipe::{MIB, hex};
 use crate::{Recipe, Result};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -73,14 +73,15 @@ pub(crate) fn envelope(recipe: &Recipe, disk: &str, file_size: u64, populated: u
         <vssd:VirtualSystemType>vmx-19</vssd:VirtualSystemType>
       </System>
 {hardware}      <vmw:Config ovf:required="false" vmw:key="cpuHotAddEnabled" vmw:value="false"/>
-      <vmw:Config ovf:required="false" vmw:key="firmware" vmw:value="bios"/>
+      <vmw:Config ovf:required="false" vmw:key="firmware" vmw:value="{firmware}"/>
       <vmw:Config ovf:required="false" vmw:key="memoryHotAddEnabled" vmw:value="false"/>
       <vmw:Config ovf:required="false" vmw:key="tools.syncTimeWithHost" vmw:value="false"/>
     </VirtualHardwareSection>
   </VirtualSystem>
 </Envelope>
 "#,
-        capacity = recipe.disk_size() >> 20,
+        capacity = recipe.disk_size() / MIB,
+        firmware = recipe.boot.firmware(),
     )
 }
 

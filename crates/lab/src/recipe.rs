@@ -24,6 +24,8 @@ pub struct Recipe {
     pub essential: &'static str,
     /// A script that runs after the packages are installed, and that checks what the recipe promises.
     pub customize: &'static str,
+    /// What starts it, and what the disk has for that.
+    pub boot: Boot,
     /// The size of the root partition, in MiB.
     pub root_mib: u32,
     /// The size of the swap partition, in MiB.
@@ -34,8 +36,8 @@ pub struct Recipe {
     pub root_uuid: &'static str,
     /// The UUID of the swap space.
     pub swap_uuid: &'static str,
-    /// The disk signature in the boot record.
-    pub disk_signature: [u8; 4],
+    /// What identifies the disk in its partition table: a signature of eight digits, or a GUID.
+    pub disk_id: &'static str,
     /// The guest's `/etc/machine-id`.
     pub machine_id: &'static str,
     /// The BIOS UUID.
@@ -46,8 +48,56 @@ pub struct Recipe {
     pub epoch: u64,
 }
 
+/// What starts a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// A BIOS: GRUB in the boot track of a disk with a boot record.
+    Bios,
+    /// UEFI: shim and GRUB in a system partition, on a disk with a GUID partition table.
+    Efi {
+        /// The size of the system partition, in MiB; its FAT32 needs 33 at least.
+        system_mib: u32,
+        /// The serial number of its filesystem, eight digits.
+        system_id: &'static str,
+        /// The GUIDs of the partitions, in order.
+        partition_ids: [&'static str; 3],
+    },
+}
+
+impl Boot {
+    /// VMware's name for the firmware.
+    pub fn firmware(&self) -> &'static str {
+        match self {
+            Self::Bios => "bios",
+            Self::Efi { .. } => "efi",
+        }
+    }
+}
+
 /// Every recipe.
-pub const RECIPES: &[Recipe] = &[DEBIAN12_BIOS];
+pub const RECIPES: &[Recipe] = &[DEBIAN12_BIOS, DEBIAN12_EFI];
+
+/// The packages of a Debian guest from VMware, beside its boot loader.
+macro_rules! packages {
+    ($($boot_loader:literal),+) => {
+        &[
+            $($boot_loader,)+
+            "dbus",
+            "e2fsprogs",
+            "ifupdown",
+            "initramfs-tools",
+            "iproute2",
+            "iputils-ping",
+            "kmod",
+            "linux-image-amd64",
+            "open-vm-tools",
+            "procps",
+            "systemd-sysv",
+            "udev",
+            "zstd",
+        ]
+    };
+}
 
 /// Debian 12 as it comes from VMware: BIOS GRUB, ext4, a static address on `ens192`, and an initramfs with VMware's
 /// storage drivers and nothing of virtio.
@@ -55,34 +105,44 @@ pub const DEBIAN12_BIOS: Recipe = Recipe {
     name: "debian12-bios",
     machine: "debian12",
     suite: "bookworm",
-    packages: &[
-        "dbus",
-        "e2fsprogs",
-        "grub-pc",
-        "ifupdown",
-        "initramfs-tools",
-        "iproute2",
-        "iputils-ping",
-        "kmod",
-        "linux-image-amd64",
-        "open-vm-tools",
-        "procps",
-        "systemd-sysv",
-        "udev",
-        "zstd",
-    ],
-    essential: include_str!("../guests/debian12-bios/essential.sh"),
-    customize: include_str!("../guests/debian12-bios/customize.sh"),
-    root_mib: 2303,
+    packages: packages!["grub-pc"],
+    essential: include_str!("../guests/debian12/essential.sh"),
+    customize: include_str!("../guests/debian12/customize.sh"),
+    boot: Boot::Bios,
+    root_mib: 2302,
     swap_mib: 256,
     deleted_mib: 64,
     root_uuid: "5d0a1b7e-6f43-4c52-9a37-1f2e3d4c5b6a",
     swap_uuid: "a3c9e1f0-2b4d-4e6f-8091-a2b3c4d5e6f7",
-    disk_signature: [0x1a, 0xb0, 0x0d, 0x12],
+    disk_id: "1ab00d12",
     machine_id: "6c1f0e2d3b4a59687786a5b4c3d2e1f0",
     bios_uuid: "564d1ab0-0d12-4c52-9a37-1f2e3d4c5b6a",
     mac: "00:0c:29:4c:5b:6a",
     epoch: 1_735_689_600,
+};
+
+/// The same system, started by UEFI: shim and Debian's signed GRUB, a GUID partition table.
+pub const DEBIAN12_EFI: Recipe = Recipe {
+    name: "debian12-efi",
+    machine: "debian12-efi",
+    packages: packages!["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "dosfstools"],
+    boot: Boot::Efi {
+        system_mib: 64,
+        system_id: "1ab00d12",
+        partition_ids: [
+            "1ab00d12-0001-4c52-9a37-1f2e3d4c5b6a",
+            "1ab00d12-0002-4c52-9a37-1f2e3d4c5b6a",
+            "1ab00d12-0003-4c52-9a37-1f2e3d4c5b6a",
+        ],
+    },
+    deleted_mib: 0,
+    root_uuid: "0e6f1a2b-3c4d-4e5f-8a9b-c0d1e2f3a4b5",
+    swap_uuid: "7b8c9d0e-1f2a-4b3c-8d4e-5f6a7b8c9d0e",
+    disk_id: "1ab00d12-0000-4c52-9a37-1f2e3d4c5b6a",
+    machine_id: "0d12a0b3c4d5e6f708192a3b4c5d6e7f",
+    bios_uuid: "564d1ab0-0d12-4c52-9a37-0e6f1a2b3c4d",
+    mac: "00:0c:29:2b:3c:4d",
+    ..DEBIAN12_BIOS
 };
 
 impl Recipe {
@@ -97,17 +157,44 @@ impl Recipe {
         })
     }
 
-    /// The size of the whole disk, in bytes: a boot track of 1 MiB, the root, the swap space.
+    /// The size of the system partition of UEFI in MiB, 0 where there is none.
+    fn system_mib(&self) -> u32 {
+        match self.boot {
+            Boot::Bios => 0,
+            Boot::Efi { system_mib, .. } => system_mib,
+        }
+    }
+
+    /// Where the root partition starts, in MiB: after the boot track of 1 MiB, and after the system partition.
+    pub fn root_start_mib(&self) -> u32 {
+        1 + self.system_mib()
+    }
+
+    /// Where the swap partition starts, in MiB.
+    pub fn swap_start_mib(&self) -> u32 {
+        self.root_start_mib() + self.root_mib
+    }
+
+    /// The size of the whole disk, in bytes. Its last MiB holds the copy of a GUID partition table.
     pub fn disk_size(&self) -> u64 {
-        (1 + u64::from(self.root_mib) + u64::from(self.swap_mib)) * MIB
+        u64::from(self.swap_start_mib() + self.swap_mib + 1) * MIB
     }
 
     /// What the scripts are told, as environment variables.
-    pub(crate) fn environment(&self) -> [(&'static str, String); 4] {
-        [
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let (root, system_id) = match self.boot {
+            Boot::Bios => (1, String::new()),
+            Boot::Efi { system_id, .. } => (2, fat_serial(system_id)),
+        };
+        vec![
+            ("LAB_FIRMWARE", self.boot.firmware().to_owned()),
+            ("LAB_ESP_ID", system_id),
             ("LAB_ROOT_UUID", self.root_uuid.to_owned()),
+            ("LAB_ROOT_DEVICE", format!("/dev/sda{root}")),
             ("LAB_SWAP_UUID", self.swap_uuid.to_owned()),
+            ("LAB_SWAP_DEVICE", format!("/dev/sda{}", root + 1)),
             ("LAB_MACHINE_ID", self.machine_id.to_owned()),
+            ("LAB_HOSTNAME", self.machine.to_owned()),
             ("SOURCE_DATE_EPOCH", self.epoch.to_string()),
         ]
     }
@@ -122,6 +209,12 @@ impl Recipe {
     pub(crate) fn guest_key(&self) -> String {
         key(&[&format!("{self:?}"), &FORMAT.to_string()])
     }
+}
+
+/// The serial number of a FAT filesystem as mount and fstab write it: `1AB0-0D12`.
+fn fat_serial(digits: &str) -> String {
+    let (high, low) = digits.split_at(digits.len() / 2);
+    format!("{high}-{low}").to_uppercase()
 }
 
 fn key(parts: &[&str]) -> String {
@@ -149,7 +242,7 @@ mod tests {
         }
         assert_eq!(
             Recipe::named("beos").unwrap_err().to_string(),
-            "no recipe is called \"beos\" (there are: debian12-bios)"
+            "no recipe is called \"beos\" (there are: debian12-bios, debian12-efi)"
         );
     }
 

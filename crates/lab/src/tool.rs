@@ -39,11 +39,24 @@ pub(crate) fn is_root() -> bool {
 
 /// Runs a command to its end and returns its standard output.
 pub(crate) fn run(command: &mut Command) -> Result<Vec<u8>> {
+    run_with_input(command, "")
+}
+
+/// As [`run`], with a short text on the command's standard input: it must fit into a pipe's buffer.
+pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Result<Vec<u8>> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let Output { status, stdout, stderr } = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| LabError::Start { program: program.clone(), source })?;
+    let failed = |source| LabError::Start { program: program.clone(), source };
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that ended without reading says why in its status.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output().map_err(failed)?;
     if status.success() {
         return Ok(stdout);
     }

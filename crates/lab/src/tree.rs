@@ -30,13 +30,25 @@ pub(crate) fn tree(recipe: &Recipe, cache: &Path) -> Result<PathBuf> {
     Ok(tar)
 }
 
-/// Unpacks a tree below `directory`, with its owners and device nodes. Whoever is not root must go on with
-/// [`command_as_root`] and the same fakeroot state, which is why `then` is a shell command that runs in the same session.
-pub(crate) fn unpack(tar: &Path, directory: &Path, then: &str, arguments: &[String]) -> Result<()> {
+/// Unpacks a tree below `directory`, with its owners and device nodes, and runs the shell script `then` with
+/// `arguments`. Who is not root gets both in one session of fakeroot, because owners are known nowhere else.
+pub(crate) fn unpack(
+    recipe: &Recipe,
+    tar: &Path,
+    directory: &Path,
+    then: &str,
+    arguments: &[&str],
+) -> Result<()> {
     // Only root may set security.capability; without it ping merely needs root in the guest.
     let attributes = if is_root() { "--xattrs --xattrs-include='*'" } else { "" };
-    let script = format!("set -e; tar --zstd {attributes} -xpf \"$1\" -C \"$2\"; shift 2; {then}");
-    run(command_as_root("sh").args(["-c", &script, "sh"]).arg(tar).arg(directory).args(arguments))?;
+    let script = format!("set -eu; tar --zstd {attributes} -xpf \"$1\" -C \"$2\"; shift 2; {then}");
+    run(command_as_root("sh")
+        .env("E2FSPROGS_FAKE_TIME", recipe.epoch.to_string())
+        .envs(recipe.environment())
+        .args(["-c", &script, "sh"])
+        .arg(tar)
+        .arg(directory)
+        .args(arguments))?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn configuration(recipe: &Recipe, disk: &str) -> String {
         ("virtualHW.version", "19"),
         ("displayName", name),
         ("guestOS", "debian12-64"),
-        ("firmware", "bios"),
+        ("firmware", recipe.boot.firmware()),
         ("nvram", &format!("{name}.nvram")),
         ("uuid.bios", &uuid),
         ("uuid.location", &uuid),

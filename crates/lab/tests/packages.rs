@@ -48,12 +48,12 @@ fn the_ova_holds_the_guests_disk_with_its_digest() {
 fn the_partitions_hold_what_fstab_says() {
     let recipe = &lab::DEBIAN12_BIOS;
     let files = lab::guest(recipe).unwrap();
-    let uuid_at = |mib: u64| {
-        let offset = (mib * lab::MIB).to_string();
+    let uuid_at = |mib: u32| {
+        let offset = (u64::from(mib) * lab::MIB).to_string();
         run(Command::new("/sbin/blkid")
             .args(["-p", "-o", "value", "-s", "UUID", "-O", &offset])
             .arg(&files.raw))
     };
-    assert_eq!(uuid_at(1).trim(), recipe.root_uuid);
-    assert_eq!(uuid_at(1 + u64::from(recipe.root_mib)).trim(), recipe.swap_uuid);
+    assert_eq!(uuid_at(recipe.root_start_mib()).trim(), recipe.root_uuid);
+    assert_eq!(uuid_at(recipe.swap_start_mib()).trim(), recipe.swap_uuid);
 }

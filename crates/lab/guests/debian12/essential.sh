@@ -8,10 +8,13 @@ cat > "$root/etc/fstab" <<FSTAB
 # <file system> <mount point> <type> <options> <dump> <pass>
 # The root by UUID and the swap by its disk's name: a conversion has to follow both.
 UUID=$LAB_ROOT_UUID / ext4 errors=remount-ro 0 1
-/dev/sda2 none swap sw 0 0
+$LAB_SWAP_DEVICE none swap sw 0 0
 /dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0
 FSTAB
 mkdir -p "$root/media/cdrom0"
+if [ "$LAB_FIRMWARE" = efi ]; then
+    echo "UUID=$LAB_ESP_ID /boot/efi vfat umask=0077 0 1" >> "$root/etc/fstab"
+fi
 
 # What MODULES=dep finds on a machine of VMware's, said outright: the build machine's own disks must not matter.
 mkdir -p "$root/etc/initramfs-tools/conf.d" "$root/etc/initramfs-tools/hooks"

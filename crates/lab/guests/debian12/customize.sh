@@ -4,8 +4,8 @@
 set -eu
 root=$1
 
-echo debian12 > "$root/etc/hostname"
-printf '127.0.0.1\tlocalhost\n127.0.1.1\tdebian12\n' > "$root/etc/hosts"
+echo "$LAB_HOSTNAME" > "$root/etc/hostname"
+printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n' "$LAB_HOSTNAME" > "$root/etc/hosts"
 echo "$LAB_MACHINE_ID" > "$root/etc/machine-id"
 echo 'nameserver 10.0.2.3' > "$root/etc/resolv.conf"
 chroot "$root" passwd --quiet --delete root
@@ -36,15 +36,40 @@ sed -i -e 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' \
 printf '%s\n' 'GRUB_TERMINAL="console serial"' 'GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"' \
     'GRUB_DISABLE_OS_PROBER=true' >> "$root/etc/default/grub"
 
-# As grub-install leaves /boot/grub, without a disk to look at.
-platform=$root/boot/grub/i386-pc
-mkdir -p "$platform" "$root/boot/grub/fonts"
-cp "$root"/usr/lib/grub/i386-pc/*.mod "$root"/usr/lib/grub/i386-pc/*.lst "$root/usr/lib/grub/i386-pc/boot.img" "$platform"
+# As grub-install leaves /boot/grub and the EFI system partition, without a disk to look at. The lab moves /boot/efi
+# into a partition of its own.
+mkdir -p "$root/boot/grub/fonts"
 cp "$root/usr/share/grub/unicode.pf2" "$root/boot/grub/fonts"
-chroot "$root" grub-mkimage --format i386-pc --prefix '(,msdos1)/boot/grub' \
-    --output /boot/grub/i386-pc/core.img biosdisk part_msdos ext2
+case $LAB_FIRMWARE in
+    bios)
+        platform=i386-pc table=msdos
+        mkdir "$root/boot/grub/$platform"
+        cp "$root/usr/lib/grub/$platform/boot.img" "$root/boot/grub/$platform"
+        chroot "$root" grub-mkimage --format $platform --prefix '(,msdos1)/boot/grub' \
+            --output /boot/grub/$platform/core.img biosdisk part_msdos ext2
+        ;;
+    efi)
+        platform=x86_64-efi table=gpt
+        mkdir "$root/boot/grub/$platform"
+        vendor=$root/boot/efi/EFI/debian
+        mkdir -p "$vendor"
+        cp "$root/usr/lib/shim/shimx64.efi.signed" "$vendor/shimx64.efi"
+        cp "$root/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" "$vendor/grubx64.efi"
+        cat > "$vendor/grub.cfg" <<STUB
+search.fs_uuid $LAB_ROOT_UUID root hd0,gpt2
+set prefix=(\$root)'/boot/grub'
+configfile \$prefix/grub.cfg
+STUB
+        # The firmware's variables are not exported with the guest, so it must start by the fallback path too.
+        mkdir "$root/boot/efi/EFI/BOOT"
+        cp "$vendor/shimx64.efi" "$root/boot/efi/EFI/BOOT/BOOTX64.EFI"
+        cp "$vendor/grubx64.efi" "$root/boot/efi/EFI/BOOT/grubx64.efi"
+        ;;
+esac
+cp "$root/usr/lib/grub/$platform"/*.mod "$root/usr/lib/grub/$platform"/*.lst "$root/boot/grub/$platform"
 
 # grub-mkconfig asks grub-probe about disks that do not exist yet: for this once, the answers are those of the disk to be.
+part=$table${LAB_ROOT_DEVICE#/dev/sda}
 probe=$root/usr/sbin/grub-probe
 mv "$probe" "$probe.kept"
 cat > "$probe" <<PROBE
@@ -58,14 +83,14 @@ while [ \$# -gt 0 ]; do
     shift
 done
 case \$target in
-    device) echo /dev/sda1 ;;
+    device) echo $LAB_ROOT_DEVICE ;;
     disk) echo /dev/sda ;;
     fs) echo ext2 ;;
     fs_uuid) echo $LAB_ROOT_UUID ;;
-    partmap) echo msdos ;;
-    drive) echo '(hd0,msdos1)' ;;
-    compatibility_hint) echo hd0,msdos1 ;;
-    hints_string) echo '--hint-bios=hd0,msdos1 --hint-efi=hd0,msdos1 --hint-baremetal=ahci0,msdos1' ;;
+    partmap) echo $table ;;
+    drive) echo '(hd0,$part)' ;;
+    compatibility_hint) echo hd0,$part ;;
+    hints_string) echo '--hint-bios=hd0,$part --hint-efi=hd0,$part --hint-baremetal=ahci0,$part' ;;
 esac
 PROBE
 chmod 755 "$probe"
