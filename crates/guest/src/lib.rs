@@ -5,4 +5,6 @@
 
 pub mod fs;
 pub mod initramfs;
+pub mod inspect;
+pub mod recipe;
 pub mod volume;

@@ -5,7 +5,7 @@
 use guest::fs::{ErrorKind, FsError};
 use guest::initramfs::compression::{Compression, gzip, lz4_legacy};
 use guest::initramfs::cpio::{self, Entry, Kind};
-use guest::initramfs::drivers::{self, Request};
+use guest::initramfs::drivers::{self, Packing, Request};
 use guest::initramfs::flavour::Flavour;
 use guest::initramfs::modules::{ModuleTree, Texts};
 use guest::initramfs::{self, Contents, Error};
@@ -87,7 +87,7 @@ fn segment(image: &[u8]) -> Result<Option<Vec<Entry>>, Error> {
 
 fn with_drivers(image: &[u8]) -> Vec<u8> {
     let entries = segment(image).unwrap().expect("something is missing");
-    drivers::append(image, &read(image), &entries)
+    drivers::append(image, &read(image), &entries, Packing::Gzip)
 }
 
 fn zstd_of(bytes: &[u8]) -> Vec<u8> {

@@ -82,9 +82,18 @@ fn module_bytes(
     compression::unpack_all(&bytes, MAX_MODULE).map_err(|source| Error::UnpackModule { path: full(), source })
 }
 
-/// Appends a segment to an initramfs: compressed with gzip, which kernels are configured to read unless someone
-/// chose otherwise, and as further lz4 frames behind lz4, whose decoder takes whatever follows for more of its own.
-pub fn append(existing: &[u8], contents: &Contents, entries: &[Entry]) -> Vec<u8> {
+/// How a segment is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Compressed with gzip, which every kernel reads unless someone configured it otherwise.
+    Gzip,
+    /// Not compressed.
+    Plain,
+}
+
+/// Appends a segment to an initramfs. Behind lz4 it is further lz4 frames whatever `packing` says: the kernel's decoder
+/// takes what follows for more of its own.
+pub fn append(existing: &[u8], contents: &Contents, entries: &[Entry], packing: Packing) -> Vec<u8> {
     let archive = cpio::write(entries);
     let mut whole = existing.to_vec();
     if contents.segments.last().is_some_and(|last| last.compression == Compression::Lz4Legacy) {
@@ -94,7 +103,10 @@ pub fn append(existing: &[u8], contents: &Contents, entries: &[Entry]) -> Vec<u8
         whole.extend(compression::lz4_legacy(&archive));
     } else {
         cpio::pad(&mut whole, ALIGNMENT);
-        whole.extend(compression::gzip(&archive));
+        whole.extend(match packing {
+            Packing::Gzip => compression::gzip(&archive),
+            Packing::Plain => archive,
+        });
     }
     whole
 }
@@ -245,7 +257,7 @@ pub fn with_lines<'a>(text: &str, names: impl IntoIterator<Item = &'a String>) -
 }
 
 /// Puts in front of the entries the directories that they need and the initramfs lacks.
-fn with_directories(entries: Vec<Entry>, contents: &Contents) -> Vec<Entry> {
+pub(crate) fn with_directories(entries: Vec<Entry>, contents: &Contents) -> Vec<Entry> {
     let mut directories = BTreeSet::new();
     for entry in &entries {
         for (at, _) in entry.path.match_indices('/') {

@@ -30,7 +30,7 @@ pub(super) fn vfat(probe: &Probe<'_>) -> Result<Option<Content>> {
         .filter(|&serial| serial != 0)
         .map(|serial| format!("{:04X}-{:04X}", serial >> 16, serial & 0xFFFF));
     // The boot sector has a label as well, but only the one in the root directory is kept up to date.
-    let label = root_label(probe, &geometry)?.filter(|label| label != "NO NAME");
+    let label = root_label(probe, &geometry)?;
     Ok(Some(content("vfat", uuid, label)))
 }
 

@@ -1,0 +1,159 @@
+//! What stands in the way of a conversion.
+
+use super::os::Family;
+use super::{Inspection, VolumeFacts};
+use machine::{Bus, Objection};
+use profile::Profile;
+
+/// Room that a conversion needs beside the initramfs images, in bytes.
+const SMALL_CHANGES: u64 = 1 << 20;
+/// What the segment with the drivers may add to an initramfs, in bytes.
+const SEGMENT: u64 = 4 << 20;
+
+/// What stands in the way whatever the target is.
+pub(super) fn of(inspection: &Inspection) -> Vec<Objection> {
+    let mut objections: Vec<_> = inspection.volumes.iter().filter_map(suspended).collect();
+    if inspection.os.family == Family::Windows {
+        objections.push(Objection::new(
+            inspection.pretty_name(),
+            "Windows guests cannot be converted yet",
+            "convert its disks without the guest, and prepare it on the source",
+        ));
+    }
+    if inspection.mounts.is_empty() {
+        objections.extend(inspection.volumes.iter().filter_map(closed));
+    }
+    if inspection.os.family == Family::Linux && inspection.kernels.is_empty() {
+        objections.push(Objection::new(
+            inspection.pretty_name(),
+            "there is no kernel in /boot",
+            "install a kernel in the guest, or attach the disk that /boot is on",
+        ));
+    }
+    objections
+}
+
+/// A system that was suspended to disk would resume on hardware that is no longer there.
+fn suspended(volume: &VolumeFacts) -> Option<Objection> {
+    (volume.content.as_ref()?.kind == "swsuspend").then(|| {
+        Objection::new(
+            volume.name.clone(),
+            "it holds a system that was suspended to disk",
+            "start the guest and shut it down, then try again",
+        )
+    })
+}
+
+/// A volume that may hide the root which was not found.
+fn closed(volume: &VolumeFacts) -> Option<Objection> {
+    let (why, remedy) = match volume.content.as_ref()?.kind.as_str() {
+        "crypto_LUKS" => (
+            "it is encrypted with LUKS, and no key is known".to_string(),
+            "decrypt it in the guest, or convert the disks without the guest",
+        ),
+        "BitLocker" => (
+            "it is encrypted with BitLocker".to_string(),
+            "suspend BitLocker in the guest, or convert the disks without the guest",
+        ),
+        "linux_raid_member" => (
+            "it is a part of a software RAID, which cannot be assembled yet".to_string(),
+            "convert the disks without the guest",
+        ),
+        "LVM2_member" => return None,
+        "LVM2_partial" => (
+            "a part of it lies on a disk that is not there".to_string(),
+            "add the missing disk to the machine",
+        ),
+        other => (
+            format!(
+                "it is a logical volume of type {}, which cannot be read yet",
+                other.strip_prefix("LVM2_")?
+            ),
+            "convert the disks without the guest",
+        ),
+    };
+    Some(Objection::new(volume.name.clone(), why, remedy))
+}
+
+impl Inspection {
+    /// Everything that stands in the way of running the guest on `profile` with its disks on `buses`.
+    pub fn objections_for(&self, profile: &Profile, buses: impl IntoIterator<Item = Bus>) -> Vec<Objection> {
+        let mut objections = self.objections.clone();
+        if self.os.family != Family::Linux || self.kernels.is_empty() {
+            return objections;
+        }
+        let mut buses: Vec<Bus> = buses.into_iter().collect();
+        buses.sort();
+        buses.dedup();
+        for bus in buses {
+            objections.extend(self.kernel_objection(profile, bus));
+        }
+        objections.extend(self.room_objections());
+        if crate::recipe::find(self).is_none() {
+            objections.push(self.recipe_objection());
+        }
+        objections
+    }
+
+    /// The newest kernel is the one that starts.
+    fn kernel_objection(&self, profile: &Profile, bus: Bus) -> Option<Objection> {
+        let kernel = self.kernels.first()?;
+        let hardware = profile.disk_hardware(bus)?;
+        let missing = kernel.lacks(&hardware.linux);
+        (!missing.is_empty()).then(|| {
+            Objection::new(
+                format!("kernel {}", kernel.version),
+                format!("it has no driver for the disks of {}: {}", profile.name, missing.join(", ")),
+                "install a newer kernel or the package with its further modules, or choose another disk bus",
+            )
+        })
+    }
+
+    fn recipe_objection(&self) -> Objection {
+        let flavour =
+            self.kernels.iter().find_map(|kernel| kernel.initramfs.as_ref()).map(|image| image.flavour);
+        let why = match flavour {
+            Some(flavour) => format!("its initramfs is made by {flavour}, for which there is no recipe yet"),
+            None => "none of its kernels has an initramfs that could be read".to_string(),
+        };
+        Objection::new(
+            self.pretty_name(),
+            why,
+            "add the target's drivers in the guest, and convert the disks without it",
+        )
+    }
+
+    /// A changed initramfs stands beside the original for a while, and the root takes small files.
+    fn room_objections(&self) -> Vec<Objection> {
+        let holder = |path: &str| {
+            let above = self.free.iter().filter(|space| {
+                let at = space.at.trim_end_matches('/');
+                path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
+            above.max_by_key(|space| space.at.len())
+        };
+        let images: u64 = self
+            .kernels
+            .iter()
+            .filter_map(|kernel| kernel.initramfs.as_ref())
+            .map(|i| i.size + SEGMENT)
+            .sum();
+        let mut needs = vec![("/boot", images), ("/etc", SMALL_CHANGES)];
+        if holder("/boot").map(|space| &space.at) == holder("/etc").map(|space| &space.at) {
+            needs = vec![("/boot", images + SMALL_CHANGES)];
+        }
+        let objection = |(path, bytes): (&str, u64)| {
+            let space = holder(path).filter(|space| space.bytes < bytes)?;
+            Some(Objection::new(
+                format!("the guest's filesystem on {}", space.at),
+                format!(
+                    "{} MiB are free, and about {} MiB are needed for drivers",
+                    space.bytes >> 20,
+                    (bytes >> 20) + 1
+                ),
+                "remove old kernels or other files in the guest",
+            ))
+        };
+        needs.into_iter().filter_map(objection).collect()
+    }
+}

@@ -1,0 +1,92 @@
+//! Linux guests whose initramfs is made by initramfs-tools: Debian, Ubuntu and what is made of them.
+
+mod devices;
+mod firmware;
+mod initramfs;
+mod nics;
+mod services;
+mod trim;
+
+use super::editor::Editor;
+use super::{Converted, Recipe, RecipeError, Target};
+use crate::fs::{FsError, MountMode, Mounter};
+use crate::initramfs::cpio::Entry;
+use crate::initramfs::flavour::Flavour;
+use crate::inspect::{Family, Inspection};
+
+/// The recipe.
+pub(super) struct InitramfsTools;
+
+/// One step. Later ones use what earlier ones found.
+type Step = fn(&mut Conversion<'_>) -> Result<(), RecipeError>;
+
+/// The steps, in order. The network's names come before the initramfs, which carries them too; free space is
+/// discarded when nothing more is written.
+const STEPS: &[Step] = &[
+    nics::pin_names,
+    devices::use_stable_names,
+    initramfs::add_drivers,
+    initramfs::keep_drivers_at_rebuild,
+    firmware::provide_fallback,
+    services::mask_foreign,
+    trim::discard_free_space,
+];
+
+/// A conversion under way.
+struct Conversion<'a> {
+    mounter: &'a mut dyn Mounter,
+    inspection: &'a Inspection,
+    target: &'a Target,
+    /// Files that every initramfs has to have as well.
+    inside_initramfs: Vec<Entry>,
+    converted: Converted,
+}
+
+impl Recipe for InitramfsTools {
+    fn name(&self) -> &'static str {
+        "linux, initramfs-tools"
+    }
+
+    fn applies(&self, inspection: &Inspection) -> bool {
+        let mut images = inspection.kernels.iter().filter_map(|kernel| kernel.initramfs.as_ref());
+        inspection.os.family == Family::Linux && images.any(|image| image.flavour == Flavour::InitramfsTools)
+    }
+
+    fn convert(
+        &self,
+        mounter: &mut dyn Mounter,
+        inspection: &Inspection,
+        target: &Target,
+    ) -> Result<Converted, RecipeError> {
+        inspection
+            .mount(mounter, MountMode::ReadWrite)
+            .map_err(|source| RecipeError::Files { step: "mount the guest's filesystems", source })?;
+        let converted = Converted { recipe: self.name().into(), ..Converted::default() };
+        let mut conversion =
+            Conversion { mounter, inspection, target, inside_initramfs: Vec::new(), converted };
+        for step in STEPS {
+            step(&mut conversion)?;
+        }
+        Ok(conversion.converted)
+    }
+}
+
+impl Conversion<'_> {
+    fn editor(&mut self) -> Editor<'_> {
+        let labels = self.inspection.selinux.as_deref().is_some_and(|mode| mode != "disabled");
+        Editor::new(self.mounter.tree(), labels)
+    }
+
+    fn note(&mut self, note: impl Into<String>) {
+        self.converted.notes.push(note.into());
+    }
+
+    fn undo(&mut self, how: impl Into<String>) {
+        self.converted.how_to_undo.push(how.into());
+    }
+}
+
+/// Names the step in which the guest's files failed.
+fn during(step: &'static str) -> impl FnOnce(FsError) -> RecipeError {
+    move |source| RecipeError::Files { step, source }
+}

@@ -1,0 +1,148 @@
+//! The target's drivers in every initramfs, now and after its next rebuild.
+
+use super::{Conversion, during};
+use crate::initramfs::cpio::Entry;
+use crate::initramfs::drivers::{self, Packing, Request};
+use crate::initramfs::flavour::Flavour;
+use crate::initramfs::modules::{is_module, name_of};
+use crate::initramfs::{self};
+use crate::inspect::MAX_INITRAMFS;
+use crate::inspect::{InitramfsFacts, Kernel, build_option, module_tree, read_text};
+use crate::recipe::{ConvertedKernel, RecipeError};
+
+const STEP: &str = "add drivers to the initramfs";
+/// No module file is larger, in bytes.
+const MAX_MODULE: u64 = 64 << 20;
+
+/// Appends the drivers for the target's disks to the initramfs of every kernel that has them.
+pub(super) fn add_drivers(conversion: &mut Conversion<'_>) -> Result<(), RecipeError> {
+    let load = wanted(conversion)?;
+    let inspection = conversion.inspection;
+    for (index, kernel) in inspection.kernels.iter().enumerate() {
+        let missing = kernel.lacks(&load);
+        if !missing.is_empty() && index > 0 {
+            conversion.note(format!(
+                "kernel {} has no {} and will not start",
+                kernel.version,
+                missing.join(", ")
+            ));
+            continue;
+        }
+        match &kernel.initramfs {
+            Some(image) if image.flavour == Flavour::InitramfsTools => {
+                extend(conversion, kernel, image, &load)?
+            }
+            _ if index > 0 => {
+                conversion.note(format!("kernel {} has no initramfs to extend", kernel.version))
+            }
+            _ => return Err(RecipeError::NoInitramfs { version: kernel.version.clone() }),
+        }
+    }
+    Ok(())
+}
+
+/// The modules for every bus that a disk of the target hangs on, in the order in which they are loaded.
+fn wanted(conversion: &Conversion<'_>) -> Result<Vec<String>, RecipeError> {
+    let profile = conversion.target.profile;
+    let mut load: Vec<String> = Vec::new();
+    for &bus in &conversion.target.disk_buses {
+        let hardware = profile
+            .disk_hardware(bus)
+            .ok_or_else(|| RecipeError::UnknownBus { profile: profile.id.clone(), bus })?;
+        for name in &hardware.linux {
+            if !load.contains(name) {
+                load.push(name.clone());
+            }
+        }
+    }
+    Ok(load)
+}
+
+fn extend(
+    conversion: &mut Conversion<'_>,
+    kernel: &Kernel,
+    image: &InitramfsFacts,
+    load: &[String],
+) -> Result<(), RecipeError> {
+    let version = kernel.version.as_str();
+    let broken = |source| RecipeError::Initramfs { path: image.path.clone(), source: Box::new(source) };
+    let Some(flavour) = image.flavour.facts() else { return Ok(()) };
+    let extra = conversion.inside_initramfs.clone();
+    let is_extra = |path: &str| extra.iter().any(|entry| entry.path == path);
+
+    let tree = conversion.mounter.tree();
+    let modules = module_tree(tree, version).map_err(during(STEP))?;
+    let has_gzip = build_option(tree, version, "CONFIG_RD_GZIP").map_err(during(STEP))?;
+    let packing = if has_gzip == Some(false) { Packing::Plain } else { Packing::Gzip };
+    let bytes = tree.read(&image.path, MAX_INITRAMFS).map_err(during(STEP))?;
+    let contents =
+        initramfs::read(&bytes, |path| drivers::is_needed(path) || is_extra(path)).map_err(broken)?;
+
+    let request = Request { version, tree: &modules, contents: &contents, flavour, load };
+    let mut fetch = |path: &str| tree.read(&format!("/lib/modules/{version}/{path}"), MAX_MODULE);
+    let mut entries = drivers::segment(&request, &mut fetch).map_err(broken)?.unwrap_or_default();
+    let differs = |entry: &&Entry| contents.files.get(&entry.path) != entry.contents.as_ref();
+    let new: Vec<Entry> = extra.iter().filter(differs).cloned().collect();
+    if !new.is_empty() {
+        entries.extend(drivers::with_directories(new, &contents));
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let extended = drivers::append(&bytes, &contents, &entries, packing);
+    store(conversion, image, &extended)?;
+    let added = entries.iter().filter(|entry| is_module(&entry.path)).map(|entry| name_of(&entry.path));
+    let kernel = ConvertedKernel {
+        version: version.into(),
+        initramfs: image.path.clone(),
+        modules: added.collect(),
+        bytes: extended.len().saturating_sub(bytes.len()) as u64,
+    };
+    conversion.note(format!("{} got {}", kernel.initramfs, describe(&kernel)));
+    conversion.converted.kernels.push(kernel);
+    Ok(())
+}
+
+fn describe(kernel: &ConvertedKernel) -> String {
+    match kernel.modules.as_slice() {
+        [] => format!("a new configuration ({} bytes)", kernel.bytes),
+        modules => format!("the drivers {} ({} KiB)", modules.join(", "), kernel.bytes.div_ceil(1024)),
+    }
+}
+
+/// Writes the initramfs, and keeps the original beside it under a name that neither `update-grub` nor
+/// `update-initramfs` takes for one of theirs: both look for names that start with `initrd`.
+fn store(
+    conversion: &mut Conversion<'_>,
+    image: &InitramfsFacts,
+    extended: &[u8],
+) -> Result<(), RecipeError> {
+    let (directory, name) = image.path.rsplit_once('/').unwrap_or(("", image.path.as_str()));
+    let original = format!("{directory}/.{name}.anyvisor-orig");
+    conversion.editor().replace_keeping(&image.path, &original, extended).map_err(during(STEP))?;
+    conversion.undo(format!("mv {original} {}", image.path));
+    Ok(())
+}
+
+/// Lists the modules for the guest's own later rebuilds.
+pub(super) fn keep_drivers_at_rebuild(conversion: &mut Conversion<'_>) -> Result<(), RecipeError> {
+    const STEP: &str = "keep the drivers at a rebuild of the initramfs";
+    let Some(path) = Flavour::InitramfsTools.facts().and_then(|facts| facts.rebuild_list) else {
+        return Ok(());
+    };
+    let Some(newest) = conversion.inspection.kernels.first() else { return Ok(()) };
+    let tree = module_tree(conversion.mounter.tree(), &newest.version).map_err(during(STEP))?;
+    let load: Vec<String> = wanted(conversion)?.into_iter().filter(|name| !tree.is_builtin(name)).collect();
+    let before = read_text(conversion.mounter.tree(), path).map_err(during(STEP))?.unwrap_or_default();
+    let Some(after) = drivers::with_lines(&before, &load) else { return Ok(()) };
+    conversion.editor().put(path, after.as_bytes(), 0o644).map_err(during(STEP))?;
+    conversion.note(format!("{path} lists {}, so that update-initramfs keeps them", load.join(", ")));
+    let pattern = load.join("$\\|^");
+    conversion.undo(format!("sed -i '/^{pattern}$/d' {path}"));
+    Ok(())
+}
+
+/// Notes a file that every initramfs has to have.
+pub(super) fn carry(conversion: &mut Conversion<'_>, path: &str, contents: &str) {
+    conversion.inside_initramfs.push(Entry::file(path.trim_start_matches('/'), contents));
+}

@@ -1,0 +1,64 @@
+//! What a recipe has to know of where the guest goes.
+
+use crate::inspect::LinuxNames;
+use machine::{Bus, Disk, Firmware, Machine, Nic};
+use profile::Profile;
+use std::collections::BTreeMap;
+
+/// Where a guest goes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The hypervisor.
+    pub profile: &'static Profile,
+    /// The buses that its disks will hang on, each once, the first disk's first.
+    pub disk_buses: Vec<Bus>,
+    /// Its network cards in slot order, as they will be.
+    pub nics: Vec<Nic>,
+    /// The same cards as they were.
+    pub old_nics: Vec<Nic>,
+    /// Linux's names of whole disks that change: `sda` → `vda`. Those that stay are not listed.
+    pub renamed: BTreeMap<String, String>,
+    /// Whether UEFI starts it.
+    pub uefi: bool,
+}
+
+impl Target {
+    /// From the machine as it was to the machine as it will be, on `profile`.
+    pub fn new(profile: &'static Profile, source: &Machine, target: &Machine) -> Self {
+        let mut disk_buses = Vec::new();
+        for disk in &target.disks {
+            if !disk_buses.contains(&disk.attachment.bus) {
+                disk_buses.push(disk.attachment.bus);
+            }
+        }
+        let old = linux_names(&source.disks);
+        let new = linux_names(&target.disks);
+        let renamed = old.into_iter().zip(new).filter(|(old, new)| old != new).collect();
+        Self {
+            profile,
+            disk_buses,
+            nics: target.nics.clone(),
+            old_nics: source.nics.clone(),
+            renamed,
+            uefi: matches!(target.firmware, Firmware::Uefi(_)),
+        }
+    }
+}
+
+/// What a Linux guest calls its disks: those of a kind are counted in order.
+fn linux_names(disks: &[Disk]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut name = |disk: &Disk| {
+        let kind = match disk.attachment.bus {
+            Bus::VirtioBlk => "vd",
+            Bus::Nvme => "nvme",
+            Bus::Floppy => "fd",
+            Bus::Ide | Bus::Sata | Bus::Scsi(_) | Bus::Usb => "sd",
+        };
+        let count = counts.entry(kind).or_default();
+        let name = LinuxNames(kind).disk(*count);
+        *count = count.saturating_add(1);
+        name
+    };
+    disks.iter().map(&mut name).collect()
+}
