@@ -2,6 +2,7 @@
 
 use crate::MacAddress;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What starts the guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +185,22 @@ pub enum NicModel {
     Tulip,
     /// A model that is none of these, by the source's name for it.
     Other(String),
+}
+
+impl fmt::Display for NicModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pcnet => "pcnet",
+            Self::E1000 => "e1000",
+            Self::E1000e => "e1000e",
+            Self::Vmxnet2 => "vmxnet2",
+            Self::Vmxnet3 => "vmxnet3",
+            Self::Virtio => "virtio",
+            Self::Rtl8139 => "rtl8139",
+            Self::Tulip => "tulip",
+            Self::Other(name) => name,
+        })
+    }
 }
 
 /// A serial port.

@@ -1,1 +1,16 @@
 //! Plan, run and record a migration.
+//!
+//! [`plan`] decides and touches nothing; [`convert`] does what was planned; [`manifest`] records it. A target grows
+//! in a hidden [`stage`] and becomes visible at once, its manifest last.
+
+pub mod convert;
+pub mod error;
+pub mod inspect;
+pub mod manifest;
+pub mod name;
+mod opened;
+pub mod plan;
+pub mod rehearsal;
+pub mod reporter;
+mod stage;
+pub mod timeline;

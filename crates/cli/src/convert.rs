@@ -1,0 +1,104 @@
+//! `anyvisor convert`.
+
+use crate::args::Convert;
+use crate::exit::Exit;
+use crate::output::{self, clean, print, print_json, size};
+use crate::progress;
+use crate::rehearse::options;
+use anyhow::{Context as _, Result};
+use guest::fs::recording::Edit;
+use migrate::convert::{Conversion, Outcome, Preview};
+use migrate::manifest::{GuestRecord, Manifest};
+use migrate::plan::{GuestPlan, Plan, Request};
+use std::path::Path;
+
+/// Runs the command.
+pub(crate) fn run(args: &Convert) -> Result<Exit> {
+    let conversion = Conversion {
+        source: &args.source,
+        output: &args.output,
+        profile: profile::find(&args.to).with_context(|| format!("there is no profile {:?}", args.to))?,
+        request: Request { name: args.name.clone(), disk_format: args.disk_format.into() },
+        dry_run: args.dry_run,
+        rehearse: args.rehearse.then(|| options(args.timeout)),
+    };
+    let outcome = migrate::convert::convert(&conversion, progress::reporter().as_ref())?;
+    match (args.json, &outcome) {
+        (true, outcome) => print_json(outcome)?,
+        (false, Outcome::Planned(preview)) => print(&preview_text(preview))?,
+        (false, Outcome::Finished(manifest)) => print(&finished_text(manifest, &args.output))?,
+        (false, Outcome::NotBooted(failed)) => print(&format!(
+            "{}\nNothing was written to {}: the result did not boot.\n",
+            failed.evidence,
+            args.output.display()
+        ))?,
+    }
+    Ok(if matches!(outcome, Outcome::NotBooted(_)) { Exit::NotBooted } else { Exit::Done })
+}
+
+fn preview_text(preview: &Preview) -> String {
+    let mut text = format!("Plan for {}\n{}", preview.plan.name, plan_text(&preview.plan));
+    if let Some(guest) = &preview.guest {
+        text += &format!("\nIn the guest\n{}", guest_text(guest));
+        text +=
+            &guest.edits.iter().filter_map(|edit| edit.diff.as_deref()).map(clean_lines).collect::<String>();
+    }
+    text + "\nNothing was touched.\n"
+}
+
+/// A plan, as lines.
+fn plan_text(plan: &Plan) -> String {
+    let machine = &plan.machine;
+    let mut text = format!(
+        "  target    {}\n  hardware  {} CPUs, {} memory, {} disks, {} network cards\n",
+        plan.target,
+        machine.cpu.count(),
+        size(machine.memory),
+        machine.disks.len(),
+        machine.nics.len()
+    );
+    text += &match &plan.guest {
+        GuestPlan::Convert { system } => format!("  guest     {}, converted\n", clean(system)),
+        GuestPlan::CopyOnly { why } => format!("  guest     copied as it is: {why}\n"),
+    };
+    for disk in &plan.disks {
+        text += &format!("  {:<9} {} ({})\n", disk.id, disk.file, size(disk.virtual_size));
+    }
+    if !plan.losses.is_empty() {
+        text += &format!("\nNot carried over, or changed\n{}", output::losses(&plan.losses));
+    }
+    text
+}
+
+fn guest_text(guest: &GuestRecord) -> String {
+    let notes = guest.converted.notes.iter().map(|note| format!("  {}\n", clean(note)));
+    notes.chain(guest.edits.iter().map(edit_line)).collect()
+}
+
+fn edit_line(edit: &Edit) -> String {
+    format!("  {} {}\n", edit.action, clean(&edit.path))
+}
+
+/// Several lines of a guest's, for a terminal.
+fn clean_lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", clean(line))).collect()
+}
+
+fn finished_text(manifest: &Manifest, output: &Path) -> String {
+    let mut text =
+        format!("{} is ready in {}\n{}", manifest.plan.name, output.display(), plan_text(&manifest.plan));
+    if let Some(guest) = &manifest.guest {
+        text += &format!("\nIn the guest\n{}", guest_text(guest));
+    }
+    let parts = manifest.timings.parts().iter().map(|part| format!("{} {:.1} s", part.part, part.seconds));
+    text += &format!("\nTimings: {}\n", parts.collect::<Vec<_>>().join(", "));
+    let manifest_file = output.join(manifest.plan.manifest_file());
+    match &manifest.rehearsal {
+        Some(evidence) => text += &format!("\n{evidence}"),
+        None => text += &format!("\nNext: anyvisor rehearse {}\n", manifest_file.display()),
+    }
+    for description in manifest.plan.descriptions.iter().filter(|description| !description.executable) {
+        text += &format!("      virsh define {}\n", output.join(&description.file).display());
+    }
+    text
+}

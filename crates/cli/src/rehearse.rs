@@ -1,0 +1,26 @@
+//! `anyvisor rehearse`.
+
+use crate::args::Rehearse;
+use crate::exit::Exit;
+use crate::output::{print, print_json};
+use crate::progress::say;
+use anyhow::{Context as _, Result};
+use rehearse::Options;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs the command.
+pub(crate) fn run(args: &Rehearse) -> Result<Exit> {
+    let profile = profile::find(&args.on).with_context(|| format!("there is no profile {:?}", args.on))?;
+    let evidence = migrate::rehearsal::rehearse_path(&args.source, profile, &options(args.timeout))?;
+    match args.json {
+        true => print_json(&evidence)?,
+        false => print(&evidence.to_string())?,
+    }
+    Ok(if evidence.booted() { Exit::Done } else { Exit::NotBooted })
+}
+
+/// Options of a rehearsal that may take `timeout` seconds, and talks on standard error.
+pub(crate) fn options(timeout: Option<u64>) -> Options {
+    Options { timeout: timeout.map(Duration::from_secs), progress: Some(Arc::new(say)), ..Options::default() }
+}

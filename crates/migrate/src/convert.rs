@@ -1,0 +1,230 @@
+//! Running a migration: what was planned is done, in order, without choices.
+
+use crate::error::{Error, Result};
+use crate::manifest::{self, DiskRecord, GuestRecord, Manifest, SourceRecord};
+use crate::opened::Opened;
+use crate::plan::{self, Facts, Plan, PlannedDisk, Request};
+use crate::reporter::Reporter;
+use crate::stage::Stage;
+use crate::timeline::Timeline;
+use appliance::Appliance;
+use block::BlockRead;
+use dialect::package::VerifiedDigest;
+use guest::fs::Mounter as _;
+use guest::fs::recording::Recording;
+use guest::inspect::Inspection;
+use guest::recipe;
+use profile::Profile;
+use rehearse::Evidence;
+use serde::Serialize;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is asked of a conversion.
+pub struct Conversion<'a> {
+    /// The source; only read.
+    pub source: &'a Path,
+    /// The directory that receives the target.
+    pub output: &'a Path,
+    /// The target's hypervisor.
+    pub profile: &'static Profile,
+    /// What the administrator asks for.
+    pub request: Request,
+    /// Print the plan only.
+    pub dry_run: bool,
+    /// Boot the result before it is published.
+    pub rehearse: Option<rehearse::Options>,
+}
+
+/// How a conversion ended.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Outcome {
+    /// Nothing was done; this would be.
+    Planned(Box<Preview>),
+    /// The target is finished.
+    Finished(Box<Manifest>),
+    /// The result did not boot, and was not published.
+    NotBooted(Box<NotBooted>),
+}
+
+/// What a conversion would do.
+#[derive(Serialize)]
+pub struct Preview {
+    /// The plan.
+    pub plan: Plan,
+    /// The changes to the guest's files, as tried in a throwaway overlay.
+    pub guest: Option<GuestRecord>,
+}
+
+/// Why a result was not published.
+#[derive(Serialize)]
+pub struct NotBooted {
+    /// The plan that was carried out.
+    pub plan: Plan,
+    /// What the rehearsal saw.
+    pub evidence: Evidence,
+}
+
+/// Carries a conversion out.
+///
+/// The package's digests are checked while the appliance starts; nothing is written before both are done.
+///
+/// # Errors
+/// [`Error::Refused`] with every objection, or whatever stood in the way. The output directory then holds nothing
+/// new.
+pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<Outcome> {
+    let mut timings = Timeline::default();
+    let opened = timings.time("open the source", || Opened::open(conversion.source))?;
+    let (prepared, digests) = std::thread::scope(|scope| {
+        let digests = scope.spawn(|| verify(&opened, conversion.source, reporter));
+        let prepared = prepare(conversion, &opened, &mut timings, reporter);
+        let digests = digests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // A damaged source explains whatever else went wrong with it.
+        digests.and_then(|digests| Ok((prepared?, digests)))
+    })?;
+    let Prepared { facts, plan, guest } = prepared;
+    if conversion.dry_run {
+        return Ok(Outcome::Planned(Box::new(Preview { plan, guest })));
+    }
+
+    let stage = Stage::open(conversion.output, &plan.name, &plan.files())?;
+    let disks = timings.time("copy", || copy_disks(&opened, &plan, &stage, reporter))?;
+    let rehearsal = match &conversion.rehearse {
+        None => None,
+        Some(options) => {
+            let staged = plan.disks.iter().map(|disk| stage.path(&disk.file)).collect::<Vec<_>>();
+            reporter.begin(&format!("rehearsing {} on {}", plan.name, conversion.profile.name));
+            let evidence = timings.time("rehearse", || {
+                crate::rehearsal::rehearse_files(&staged, &plan, conversion.profile, options)
+            })?;
+            if !evidence.booted() {
+                return Ok(Outcome::NotBooted(Box::new(NotBooted { plan, evidence })));
+            }
+            Some(evidence)
+        }
+    };
+    for description in &plan.descriptions {
+        stage.write(&description.file, description.text.as_bytes(), description.executable)?;
+    }
+    let manifest = Manifest {
+        format: manifest::FORMAT,
+        anyvisor: env!("CARGO_PKG_VERSION").into(),
+        finished: jiff::Timestamp::now(),
+        source: SourceRecord::new(conversion.source, opened.package.kind.to_string(), &facts, digests),
+        plan,
+        guest,
+        disks,
+        rehearsal,
+        timings,
+    };
+    let text = serde_json::to_vec_pretty(&manifest)
+        .map_err(|error| Error::io("write", conversion.output, error.into()))?;
+    stage.write(&manifest.plan.manifest_file(), &text, false)?;
+    stage.publish(&manifest.plan.files())?;
+    Ok(Outcome::Finished(Box::new(manifest)))
+}
+
+/// A source whose overlays hold what is to be copied.
+struct Prepared {
+    facts: Facts,
+    plan: Plan,
+    guest: Option<GuestRecord>,
+}
+
+/// Looks inside, decides, and edits the guest in the overlays.
+fn prepare(
+    conversion: &Conversion<'_>,
+    opened: &Opened,
+    timings: &mut Timeline,
+    reporter: &dyn Reporter,
+) -> Result<Prepared> {
+    let volumes = opened.volumes()?;
+    let found = timings.time("start the appliance and inspect", || opened.inspect(&volumes, reporter))?;
+    let (appliance, inspection) = found.unzip();
+    let facts = opened.facts(inspection);
+    let output = std::path::absolute(conversion.output)
+        .map_err(|source| Error::io("find the path of", conversion.output, source))?;
+    let plan = plan::plan(&facts, conversion.profile, &conversion.request, &output)
+        .map_err(|objections| Error::Refused { source_path: conversion.source.to_path_buf(), objections })?;
+    let guest =
+        match (appliance, &facts.guest) {
+            (Some(appliance), Some(inspection)) => {
+                reporter.begin(&format!(
+                    "converting {} for {}",
+                    inspection.pretty_name(),
+                    conversion.profile.name
+                ));
+                Some(timings.time("edit the guest", || {
+                    edit(appliance, inspection, &facts, &plan, conversion.profile)
+                })?)
+            }
+            _ => None,
+        };
+    Ok(Prepared { facts, plan, guest })
+}
+
+/// Runs the recipe on the mounted guest, and shuts the appliance down.
+fn edit(
+    appliance: Appliance,
+    inspection: &Inspection,
+    facts: &Facts,
+    plan: &Plan,
+    profile: &'static Profile,
+) -> Result<GuestRecord> {
+    let target = recipe::Target::new(profile, &facts.machine, &plan.machine);
+    let recipe = recipe::find(inspection)
+        .ok_or_else(|| Error::guest("find a recipe for", NoRecipe(inspection.pretty_name())))?;
+    let mut recording = Recording::new(appliance);
+    let converted = recipe
+        .convert(&mut recording, inspection, &target)
+        .map_err(|error| Error::guest("convert", error))?;
+    recording.unmount_all().map_err(|error| Error::guest("unmount", error))?;
+    let (appliance, edits) = recording.finish();
+    appliance.shutdown().map_err(|error| Error::guest("flush", error))?;
+    Ok(GuestRecord { inspection: inspection.clone(), converted, edits })
+}
+
+/// Inspection found a system for which there is no recipe, and planning let it pass.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no recipe for {0}")]
+struct NoRecipe(String);
+
+/// Checks the package's digests.
+fn verify(opened: &Opened, source: &Path, reporter: &dyn Reporter) -> Result<Vec<VerifiedDigest>> {
+    let progress = reporter.measured("checking digests");
+    opened.package.verify(progress.as_ref()).map_err(|error| Error::package(source, error))
+}
+
+fn copy_disks(
+    opened: &Opened,
+    plan: &Plan,
+    stage: &Stage,
+    reporter: &dyn Reporter,
+) -> Result<Vec<DiskRecord>> {
+    plan.disks
+        .iter()
+        .zip(&opened.overlays)
+        .map(|(disk, overlay)| copy_disk(disk, Arc::clone(overlay) as _, &stage.path(&disk.file), reporter))
+        .collect()
+}
+
+fn copy_disk(
+    disk: &PlannedDisk,
+    source: Arc<dyn BlockRead>,
+    path: &Path,
+    reporter: &dyn Reporter,
+) -> Result<DiskRecord> {
+    let progress = reporter.measured(&format!("copying {}", disk.id));
+    let options = image::copy::CopyOptions::default();
+    let report = image::copy::copy(source, path, disk.format.into(), &options, progress.as_ref())
+        .map_err(|source| Error::Copy { disk: disk.id.clone(), path: path.to_path_buf(), source })?;
+    Ok(DiskRecord {
+        id: disk.id.clone(),
+        file: disk.file.clone(),
+        format: disk.format.name().into(),
+        virtual_size: report.virtual_size,
+        data_bytes: report.data_bytes,
+        blake3: report.blake3.map(|hash| hash.to_hex().to_string()).unwrap_or_default(),
+    })
+}

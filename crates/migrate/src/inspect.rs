@@ -1,0 +1,18 @@
+//! Looking at a source without changing anything.
+
+use crate::error::Result;
+use crate::opened::Opened;
+use crate::plan::Facts;
+use crate::reporter::Reporter;
+use std::path::Path;
+
+/// What `source` is: its machine, its disks, and the system inside them.
+///
+/// # Errors
+/// When it cannot be read, or the appliance that looks inside cannot be started.
+pub fn inspect(source: &Path, reporter: &dyn Reporter) -> Result<Facts> {
+    let opened = Opened::open(source)?;
+    let volumes = opened.volumes()?;
+    let found = opened.inspect(&volumes, reporter)?;
+    Ok(opened.facts(found.map(|(_, inspection)| inspection)))
+}

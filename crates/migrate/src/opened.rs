@@ -1,0 +1,111 @@
+//! A source, opened: its package, its disks, and an overlay over each that takes every change.
+
+use crate::error::{Error, Result};
+use crate::plan::{DiskFacts, Facts};
+use crate::reporter::Reporter;
+use appliance::{Appliance, BootOptions};
+use block::{BlockRead, BlockWrite, Overlay, OverlayOptions, ZeroDisk};
+use dialect::package::Package;
+use guest::inspect::Inspection;
+use guest::volume::{self, Volume};
+use machine::{Disk, Objection};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A source with its disks open.
+pub(crate) struct Opened {
+    /// The package.
+    pub(crate) package: Package,
+    /// The facts of its disks, in the machine's order.
+    pub(crate) disks: Vec<DiskFacts>,
+    /// Over each disk, what takes the changes.
+    pub(crate) overlays: Vec<Arc<Overlay>>,
+}
+
+impl Opened {
+    /// Opens `source`, and all its disks for reading.
+    ///
+    /// # Errors
+    /// [`Error::Source`] when the package or one of its disks cannot be read.
+    pub(crate) fn open(source: &Path) -> Result<Self> {
+        let package = Package::open(source).map_err(|error| Error::package(source, error))?;
+        let mut disks = Vec::new();
+        let mut overlays = Vec::new();
+        for disk in &package.machine.disks {
+            let (facts, content) = open_disk(source, &package, disk)?;
+            disks.push(facts);
+            overlays.push(Arc::new(Overlay::new(content, OverlayOptions::new(std::env::temp_dir()))));
+        }
+        Ok(Self { package, disks, overlays })
+    }
+
+    /// The volumes inside the disks.
+    ///
+    /// # Errors
+    /// [`Error::Guest`] when a disk cannot be read.
+    pub(crate) fn volumes(&self) -> Result<Vec<Volume>> {
+        let disks: Vec<Arc<dyn BlockWrite>> =
+            self.overlays.iter().map(|disk| Arc::clone(disk) as _).collect();
+        volume::scan(&disks).map_err(|error| Error::guest("find the volumes of", error))
+    }
+
+    /// Boots the appliance on `volumes` and says what system they hold, if any.
+    ///
+    /// # Errors
+    /// [`Error::Guest`] when the appliance fails; a disk that merely holds no system is no error.
+    pub(crate) fn inspect(
+        &self,
+        volumes: &[Volume],
+        reporter: &dyn Reporter,
+    ) -> Result<Option<(Appliance, Inspection)>> {
+        if !volumes.iter().any(|volume| volume.content.is_some()) {
+            return Ok(None);
+        }
+        reporter.begin("starting the appliance");
+        let mut appliance = Appliance::boot(volumes, &BootOptions::default())
+            .map_err(|error| Error::guest("start the appliance for", error))?;
+        reporter.begin("looking at the guest");
+        let inspection = guest::inspect::inspect(&mut appliance, volumes)
+            .map_err(|error| Error::guest("inspect", error))?;
+        Ok(inspection.map(|inspection| (appliance, inspection)))
+    }
+
+    /// What is known of the source, with what was found inside.
+    pub(crate) fn facts(&self, guest: Option<Inspection>) -> Facts {
+        Facts {
+            machine: self.package.machine.clone(),
+            losses: self.package.losses.clone(),
+            disks: self.disks.clone(),
+            guest,
+        }
+    }
+}
+
+/// A disk of the package; one that the description declares without an image is empty.
+fn open_disk(source: &Path, package: &Package, disk: &Disk) -> Result<(DiskFacts, Arc<dyn BlockRead>)> {
+    let facts = DiskFacts {
+        id: disk.id.clone(),
+        location: package.disk_location(disk),
+        format: "empty".into(),
+        subformat: None,
+        virtual_size: 0,
+    };
+    match (&disk.source, disk.capacity) {
+        (Some(_), _) => {
+            let image = package.open_disk(disk).map_err(|error| Error::package(source, error))?;
+            let info = image.info();
+            let (format, subformat, virtual_size) =
+                (info.format.to_owned(), info.subformat.clone(), image.size());
+            Ok((DiskFacts { format, subformat, virtual_size, ..facts }, Arc::new(image)))
+        }
+        (None, Some(size)) => Ok((DiskFacts { virtual_size: size, ..facts }, Arc::new(ZeroDisk::new(size)))),
+        (None, None) => Err(Error::Refused {
+            source_path: source.to_path_buf(),
+            objections: vec![Objection::new(
+                &disk.id,
+                "the description names neither an image nor a size for it",
+                "export the machine again, or remove the disk from its description",
+            )],
+        }),
+    }
+}
