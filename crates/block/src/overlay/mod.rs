@@ -88,6 +88,11 @@ impl Overlay {
         &self.shards[(block % SHARDS as u64) as usize]
     }
 
+    /// The shards of these blocks, each once.
+    fn shards(&self, blocks: &Range<u64>) -> impl Iterator<Item = &RwLock<Shard>> {
+        blocks.clone().take(SHARDS).map(|block| self.shard(block))
+    }
+
     fn is_zeroed(&self, block: u64) -> bool {
         shared(&self.zeroed).contains(block * BLOCK)
     }
@@ -181,12 +186,12 @@ impl Overlay {
 
     /// Zeroes whole blocks: `range` starts at a block's start and ends at one's end or the disk's.
     fn zero_blocks(&self, range: Range<u64>) {
-        let end = range.end.div_ceil(BLOCK);
+        let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
         // The disk's last block is whole for the set, so that its contents are one question.
-        exclusive(&self.zeroed).insert(range.start..end.saturating_mul(BLOCK));
-        for shard in &self.shards {
+        exclusive(&self.zeroed).insert(range.start..blocks.end.saturating_mul(BLOCK));
+        for shard in self.shards(&blocks) {
             let mut shard = exclusive(shard);
-            let held: Vec<u64> = shard.range(range.start / BLOCK..end).map(|(block, _)| *block).collect();
+            let held: Vec<u64> = shard.range(blocks.clone()).map(|(block, _)| *block).collect();
             for block in held {
                 if let Some(mut changed) = shard.remove(&block) {
                     self.count(changed.data_grains(), 0);
@@ -242,9 +247,10 @@ impl Overlay {
 
     /// The parts of `range` that lie in blocks with an entry, in ascending order.
     fn entries(&self, range: &Range<u64>) -> Vec<(Range<u64>, Grain)> {
+        let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
         let mut entries = Vec::new();
-        for shard in &self.shards {
-            for (block, changed) in shared(shard).range(range.start / BLOCK..range.end.div_ceil(BLOCK)) {
+        for shard in self.shards(&blocks) {
+            for (block, changed) in shared(shard).range(blocks.clone()) {
                 let start = block * BLOCK;
                 let inner = range.start.saturating_sub(start)..(range.end - start).min(BLOCK);
                 let parts = changed.parts(inner);
