@@ -3,12 +3,12 @@
 use crate::connection::Connection;
 use crate::error::{self, Error, Result};
 use crate::files::serial;
-use crate::initramfs::{self, Transport};
+use crate::initramfs;
 use crate::kernel::{self, Kernel};
 use agent::{Reply, Request};
 use guest::fs::Mounter;
 use guest::volume::{Volume, VolumeId};
-use qemu::{Accelerator, Backend, Binary, Boot, Disk, Port, PortDevice, PortEnd, Process, Vm};
+use qemu::{Accelerator, Backend, Binary, Boot, Disk, Port, Process, Vm};
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -21,11 +21,15 @@ use tempfile::TempDir;
 /// machine is the boundary to a hostile filesystem, not the hardening of its kernel.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic rdinit=/init nokaslr mitigations=off \
     cryptomgr.notests random.trust_cpu=on no_timer_check tsc=reliable audit=0 selinux=0 apparmor=0 8250.nr_uarts=1";
-/// Volumes beyond these do not fit a `microvm`, which has 24 places for virtio devices (8 without a second interrupt
-/// controller), one of them the channel's.
-const MICROVM_VOLUMES: usize = 7;
+/// QEMU's machine types for it, the better first. `pc` has every clock that a kernel may calibrate itself against;
+/// `microvm` has none but the PIT, by which it hangs under TCG on a busy host, and is not faster there for that.
+const MACHINES: &[&str] = &["pc", "q35"];
+/// A PCI bus has 32 places; some are taken.
+const MOST_VOLUMES: usize = 24;
 /// How much of the console an error quotes.
 const TAIL: usize = 4096;
+/// How long QEMU may take to end after its guest has.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How long QEMU may take to quit.
 const QUIT: Duration = Duration::from_secs(20);
 
@@ -38,7 +42,7 @@ pub struct BootOptions {
     pub translation_cache_mib: u32,
     /// How long it may take until it is ready.
     pub ready_limit: Duration,
-    /// QEMU's machine type, where it is not to be chosen: `microvm` or any with PCI.
+    /// QEMU's machine type, where it is not to be chosen. It needs PCI.
     pub machine: Option<String>,
 }
 
@@ -101,7 +105,7 @@ impl Appliance {
     /// XFS, Btrfs, FAT, and NTFS where the host has `ntfs-3g`.
     ///
     /// # Errors
-    /// [`Error::NoKernel`], [`Error::NoModule`], [`Error::Qemu`], [`Error::Serve`]; [`Error::Lost`] when it does not
+    /// [`Error::NoKernel`], [`Error::NoModule`], [`Error::TooManyVolumes`], [`Error::Qemu`], [`Error::Serve`]; [`Error::Lost`] when it does not
     /// become ready.
     pub fn boot(volumes: &[Volume], options: &BootOptions) -> Result<Self> {
         let started = Instant::now();
@@ -114,11 +118,20 @@ impl Appliance {
             .tempdir()
             .map_err(Error::io("create a directory in", std::env::temp_dir()))?;
         let attached: Vec<Attached> = volumes.iter().map(Attached::of).collect();
+        let count = attached.iter().filter(|attached| attached.is_mountable()).count();
+        if count > MOST_VOLUMES {
+            return Err(Error::TooManyVolumes { count, most: MOST_VOLUMES });
+        }
         let server = serve(volumes, &directory.path().join("nbd.sock"))?;
-        let machine = Machine::choose(options, &kernel, &binary, &attached)?;
         let initrd = directory.path().join("initramfs");
-        let size = machine.write_initramfs(&initrd, &kernel, &attached)?;
-        let vm = machine.describe(options, choice.accelerator, &kernel, &initrd, server.path(), &attached);
+        let size = write_initramfs(&initrd, &kernel, &attached)?;
+        let mut vm = Vm::new(machine(options, &binary), choice.accelerator);
+        describe(options, &mut vm, server.path(), &attached);
+        vm.boot = Boot::Kernel {
+            kernel: kernel.startable(),
+            initrd: Some(initrd),
+            command_line: COMMAND_LINE.to_string(),
+        };
         tracing::debug!(kernel = kernel.version, accelerator = %choice.accelerator, reason = choice.reason, "boot");
         let mut process = Process::start(&binary, &vm)?;
         let stream = process.take_stream("agent").ok_or(qemu::Error::Disconnected)?;
@@ -188,16 +201,19 @@ impl Appliance {
             Err(error) if is_timeout(&error) => "was not ready",
             Err(_) => "ended before it was ready",
         };
-        Err(Error::Lost { what, after: self.started.elapsed(), tail: self.console() })
+        Err(Error::Lost { what, after: self.started.elapsed(), tail: self.tail() })
     }
 
     /// What the console and QEMU said last, for an error.
     pub(crate) fn last_words(&mut self) -> String {
-        // What was written last may still be on its way.
-        if self.connection.is_lost() && self.process.try_wait().is_some() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        error::console(&format!("{}{}", self.console(), self.process.stderr()))
+        error::console(&self.tail())
+    }
+
+    fn tail(&mut self) -> String {
+        // A machine that has just ended may not have been reaped yet, and its last line may still be on its way.
+        let limit = if self.connection.is_lost() { LAST_WORDS } else { Duration::ZERO };
+        let ended = self.process.wait(limit).map(|status| format!("(QEMU ended: {status})"));
+        format!("{}{}{}", self.console(), self.process.stderr(), ended.unwrap_or_default())
     }
 }
 
@@ -213,82 +229,31 @@ fn serve(volumes: &[Volume], socket: &Path) -> Result<nbd::Running> {
     Ok(server.listen(socket)?)
 }
 
-/// The kind of machine that the appliance runs on.
-struct Machine {
-    kind: String,
-    transport: Transport,
+/// The types of the filesystems that can be mounted.
+fn kinds(attached: &[Attached]) -> BTreeSet<&str> {
+    attached.iter().filter(|one| one.is_mountable()).filter_map(|one| one.kind.as_deref()).collect()
 }
 
-impl Machine {
-    /// `microvm` is the fastest, for want of a BIOS and of PCI to search; q35 where QEMU, the kernel or the number of
-    /// volumes does not allow it.
-    fn choose(
-        options: &BootOptions,
-        kernel: &Kernel,
-        binary: &Binary,
-        attached: &[Attached],
-    ) -> Result<Self> {
-        let wanted = match &options.machine {
-            Some(machine) => machine.as_str(),
-            None => {
-                let fits = attached.iter().filter(|one| one.is_mountable()).count() <= MICROVM_VOLUMES;
-                let driven = kernel.modules()?.has("virtio_mmio");
-                if fits && driven && binary.has_machine("microvm") { "microvm" } else { "q35" }
-            }
-        };
-        Ok(match wanted {
-            // Debian's kernels learn of memory-mapped devices from ACPI only.
-            "microvm" => Self {
-                kind: "microvm,acpi=on,pcie=off,isa-serial=on".to_string(),
-                transport: Transport::Mmio,
-            },
-            other => Self { kind: other.to_string(), transport: Transport::Pci },
-        })
-    }
+fn write_initramfs(path: &Path, kernel: &Kernel, attached: &[Attached]) -> Result<u64> {
+    let file = File::create(path).map_err(Error::io("create", path))?;
+    initramfs::write(file, kernel, &kinds(attached))
+}
 
-    fn write_initramfs(&self, path: &Path, kernel: &Kernel, attached: &[Attached]) -> Result<u64> {
-        let kinds: BTreeSet<&str> = attached
-            .iter()
-            .filter(|attached| attached.is_mountable())
-            .filter_map(|attached| attached.kind.as_deref())
-            .collect();
-        let file = File::create(path).map_err(Error::io("create", path))?;
-        initramfs::write(file, kernel, &kernel.modules()?, self.transport, &kinds)
-    }
+fn machine(options: &BootOptions, binary: &Binary) -> String {
+    let installed = || MACHINES.iter().find(|machine| binary.has_machine(machine));
+    options.machine.clone().unwrap_or_else(|| installed().unwrap_or(&"q35").to_string())
+}
 
-    fn describe(
-        &self,
-        options: &BootOptions,
-        accelerator: Accelerator,
-        kernel: &Kernel,
-        initrd: &Path,
-        socket: &Path,
-        attached: &[Attached],
-    ) -> Vm {
-        let mut vm = Vm::new(self.kind.clone(), accelerator);
-        vm.memory_mib = options.memory_mib;
-        vm.translation_cache_mib = options.translation_cache_mib;
-        vm.boot = Boot::Kernel {
-            kernel: kernel.startable(),
-            initrd: Some(initrd.to_path_buf()),
-            command_line: COMMAND_LINE.to_string(),
-        };
-        let device = match self.transport {
-            Transport::Mmio => "virtio-blk-device",
-            Transport::Pci => "virtio-blk-pci",
-        };
-        for attached in attached.iter().filter(|attached| attached.is_mountable()) {
-            let serial = serial(attached.id);
-            let mut disk = Disk::new(device, Backend::nbd(socket, serial.clone()));
-            disk.serial = Some(serial);
-            vm.disks.push(disk);
-        }
-        vm.ports.push(Port::console("console"));
-        vm.ports.push(Port {
-            name: "agent".to_string(),
-            device: PortDevice::Virtio { name: agent::CHANNEL.to_string() },
-            end: PortEnd::Stream,
-        });
-        vm
+/// The machine, without what it starts from.
+fn describe(options: &BootOptions, vm: &mut Vm, socket: &Path, attached: &[Attached]) {
+    vm.memory_mib = options.memory_mib;
+    vm.translation_cache_mib = options.translation_cache_mib;
+    for attached in attached.iter().filter(|attached| attached.is_mountable()) {
+        let serial = serial(attached.id);
+        let mut disk = Disk::new("virtio-blk-pci", Backend::nbd(socket, serial.clone()));
+        disk.serial = Some(serial);
+        vm.disks.push(disk);
     }
+    vm.ports.push(Port::console("console"));
+    vm.ports.push(Port::channel("agent", agent::CHANNEL));
 }

@@ -45,6 +45,14 @@ pub enum Error {
         /// Which module.
         module: String,
     },
+    /// More filesystems than a machine has places for disks.
+    #[error("{count} filesystems are more than the {most} that the appliance can hold")]
+    TooManyVolumes {
+        /// How many.
+        count: usize,
+        /// How many there can be.
+        most: usize,
+    },
     /// A compressed file cannot be read.
     #[error("cannot decompress {}: {reason}", path.display())]
     Compressed {

@@ -12,15 +12,6 @@ use std::path::Path;
 /// The agent, static, for x86-64 (see `build.rs`).
 const AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/anyvisor-agent"));
 
-/// How the machine's devices are attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// Memory-mapped, as on `microvm`.
-    Mmio,
-    /// PCI.
-    Pci,
-}
-
 /// Modules that a filesystem needs: those that it cannot do without, and those that it may ask for later.
 struct Needs {
     kind: &'static str,
@@ -52,29 +43,20 @@ pub(crate) fn mounts(kind: &str) -> bool {
     NEEDS.iter().any(|needs| needs.kind == kind)
 }
 
-/// Writes the archive for a kernel, a machine and types of filesystems; answers with its length.
+/// Writes the archive for a kernel and types of filesystems; answers with its length.
 ///
 /// # Errors
 /// [`Error::NoModule`] when the kernel cannot drive the machine or one of the filesystems; [`Error::Io`].
-pub(crate) fn write(
-    to: impl Write,
-    kernel: &Kernel,
-    modules: &Modules,
-    transport: Transport,
-    kinds: &BTreeSet<&str>,
-) -> Result<u64> {
-    let modules = modules.closure(&names(modules, transport, kinds))?;
+pub(crate) fn write(to: impl Write, kernel: &Kernel, kinds: &BTreeSet<&str>) -> Result<u64> {
+    let modules = kernel.modules()?;
+    let modules = modules.closure(&names(&modules, kinds))?;
     let with_ntfs = kinds.contains("ntfs");
     archive(BufWriter::with_capacity(1 << 20, to), &modules, with_ntfs)
         .map_err(Error::io("write", format!("the initial RAM file system for {}", kernel.version)))
 }
 
-fn names(modules: &Modules, transport: Transport, kinds: &BTreeSet<&str>) -> Vec<&'static str> {
-    let bus = match transport {
-        Transport::Mmio => "virtio_mmio",
-        Transport::Pci => "virtio_pci",
-    };
-    let mut names = vec![bus, "virtio_console", "virtio_blk"];
+fn names(modules: &Modules, kinds: &BTreeSet<&str>) -> Vec<&'static str> {
+    let mut names = vec!["virtio_pci", "virtio_console", "virtio_blk"];
     for needs in NEEDS.iter().filter(|needs| kinds.contains(needs.kind)) {
         names.extend(needs.optional.iter().copied().filter(|name| modules.has(name)));
         names.extend(needs.modules);
