@@ -50,7 +50,7 @@ fn a_truncated_ova() {
     let path = small_ova(directory.path(), 3);
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    refused(&path, REFUSED, &["small.vmdk", "truncated"]);
+    refused(&path, REFUSED, &["small.vmdk", "cut off", "bytes", "missing"]);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_wrong_digest() {
     let mut members = ova_members(directory.path(), 3);
     let length = members[2].contents.len();
     members[2].contents[length / 2] ^= 1;
-    refused(&ova(&directory, &members), REFUSED, &["small.vmdk", "SHA256"]);
+    refused(&ova(&directory, &members), REFUSED, &["SHA-256 of small.vmdk", "small.mf"]);
 }
 
 #[test]
@@ -200,5 +200,11 @@ fn no_space_left_on_the_target() {
     let output = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(stdout, "code 1\n", "{stderr}");
-    assert!(stderr.contains("full") && stderr.contains("room") && stderr.contains('→'), "{stderr}");
+    assert!(
+        stderr.contains("full")
+            && stderr.contains("no space")
+            && stderr.contains("bytes are needed")
+            && stderr.contains('→'),
+        "{stderr}"
+    );
 }

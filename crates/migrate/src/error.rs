@@ -46,12 +46,10 @@ pub enum Error {
         directory: PathBuf,
     },
     /// A disk could not be copied.
-    #[error("cannot copy {disk} to {}", path.display())]
+    #[error("cannot copy {disk}")]
     Copy {
         /// The machine's name for the disk.
         disk: String,
-        /// The target's file.
-        path: PathBuf,
         /// Why.
         #[source]
         source: image::Error,
@@ -119,13 +117,21 @@ impl Error {
         Self::Source { path: path.to_path_buf(), remedy, source: Box::new(error) }
     }
 
+    pub(crate) fn volumes(path: &Path, error: guest::volume::ScanError) -> Self {
+        Self::Source { path: path.to_path_buf(), remedy: WHOLE, source: Box::new(error) }
+    }
+
     pub(crate) fn guest(action: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Guest { action, source: Box::new(error) }
     }
 
     /// Whether it is the source that is refused, rather than the work that failed.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Source { .. })
+        match self {
+            Self::Refused { .. } | Self::Source { .. } => true,
+            Self::Copy { source, .. } => is_about_the_source(source),
+            _ => false,
+        }
     }
 
     /// What the administrator can do, where there is one thing to do.
@@ -135,6 +141,7 @@ impl Error {
                 Some("choose another --output or --name, or remove the finished machine first")
             }
             Self::Busy { .. } => Some("wait for it, or end it; then run the same command again"),
+            Self::Copy { source, .. } if is_about_the_source(source) => Some(WHOLE),
             Self::Copy { source, .. } => source.remedy(),
             Self::Source { remedy, .. } => Some(remedy),
             Self::Manifest { .. } => {
@@ -145,4 +152,9 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Whether a copy failed because its source cannot be read.
+fn is_about_the_source(error: &image::Error) -> bool {
+    matches!(error, image::Error::Source { .. })
 }

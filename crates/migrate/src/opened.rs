@@ -28,6 +28,7 @@ impl Opened {
     /// # Errors
     /// [`Error::Source`] when the package or one of its disks cannot be read.
     pub(crate) fn open(source: &Path) -> Result<Self> {
+        source.metadata().map_err(|error| Error::io("open", source, error))?;
         let package = Package::open(source).map_err(|error| Error::package(source, error))?;
         let mut disks = Vec::new();
         let mut overlays = Vec::new();
@@ -42,11 +43,11 @@ impl Opened {
     /// The volumes inside the disks.
     ///
     /// # Errors
-    /// [`Error::Guest`] when a disk cannot be read.
+    /// [`Error::Source`] when a disk cannot be read.
     pub(crate) fn volumes(&self) -> Result<Vec<Volume>> {
         let disks: Vec<Arc<dyn BlockWrite>> =
             self.overlays.iter().map(|disk| Arc::clone(disk) as _).collect();
-        volume::scan(&disks).map_err(|error| Error::guest("find the volumes of", error))
+        volume::scan(&disks).map_err(|error| Error::volumes(&self.package.facts.path, error))
     }
 
     /// Boots the appliance on `volumes` and says what system they hold, if any.
