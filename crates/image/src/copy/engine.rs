@@ -12,6 +12,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+/// How much is written before the system is asked to put it on the disk, in bytes. Otherwise most of it would
+/// wait in memory for the end of the copy, and the disk would idle until then.
+const FLUSH: u64 = 64 << 20;
+
 /// One pass over a source.
 pub(super) struct Engine<'a> {
     source: &'a dyn BlockRead,
@@ -21,6 +25,7 @@ pub(super) struct Engine<'a> {
     tree: Option<Mutex<Tree>>,
     progress: &'a dyn Progress,
     stored: AtomicU64,
+    flush: Flush,
     failure: Mutex<Option<Error>>,
 }
 
@@ -112,6 +117,7 @@ impl<'a> Engine<'a> {
             tree: digest.then(|| Mutex::new(Tree::new(source.size()))),
             progress,
             stored: AtomicU64::new(0),
+            flush: Flush::default(),
             failure: Mutex::default(),
         }
     }
@@ -120,8 +126,20 @@ impl<'a> Engine<'a> {
     pub(super) fn run(self, workers: usize) -> Result<Outcome> {
         self.progress.start(self.source.size());
         std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| self.work());
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| self.work())).collect();
+            if let Some(target) = &self.target {
+                scope.spawn(|| self.flush(target));
+            }
+            let mut panic = None;
+            for worker in workers {
+                if let Err(payload) = worker.join() {
+                    self.turn.stop();
+                    panic.get_or_insert(payload);
+                }
+            }
+            self.flush.end();
+            if let Some(payload) = panic {
+                std::panic::resume_unwind(payload);
             }
         });
         if let Some(error) = lock(&self.failure).take() {
@@ -133,6 +151,21 @@ impl<'a> Engine<'a> {
         let digest =
             self.tree.and_then(|tree| tree.into_inner().unwrap_or_else(PoisonError::into_inner).finish());
         Ok(Outcome { data_bytes: self.stored.into_inner(), digest })
+    }
+
+    /// Makes what was written durable every now and then, until the workers have ended.
+    fn flush(&self, target: &Target) {
+        while self.flush.wait() {
+            // The system reports a failed write to the first who asks.
+            if let Err(error) = target.partial.file().sync_data() {
+                self.fail(target.error(error));
+            }
+        }
+    }
+
+    fn fail(&self, error: Error) {
+        lock(&self.failure).get_or_insert(error);
+        self.turn.stop();
     }
 
     fn work(&self) {
@@ -147,10 +180,7 @@ impl<'a> Engine<'a> {
             match done {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(error) => {
-                    lock(&self.failure).get_or_insert(error);
-                    self.turn.stop();
-                }
+                Err(error) => self.fail(error),
             }
         }
         std::mem::forget(stop);
@@ -228,9 +258,46 @@ impl<'a> Engine<'a> {
         for (run, place) in runs.into_iter().zip(places.map_err(|error| target.error(error))?) {
             let data = buffer.get(run).unwrap_or_default();
             file.write_all_at(data, place).map_err(|error| target.error(error))?;
-            self.stored.fetch_add(data.len() as u64, Ordering::Relaxed);
+            let before = self.stored.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if before / FLUSH != (before + data.len() as u64) / FLUSH {
+                self.flush.request();
+            }
         }
         Ok(())
+    }
+}
+
+/// Asks the thread that flushes for its work.
+#[derive(Default)]
+struct Flush {
+    state: Mutex<FlushState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct FlushState {
+    wanted: bool,
+    ended: bool,
+}
+
+impl Flush {
+    fn request(&self) {
+        lock(&self.state).wanted = true;
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        lock(&self.state).ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for a request; `false` when there will be none.
+    fn wait(&self) -> bool {
+        let idle = |state: &mut FlushState| !state.wanted && !state.ended;
+        let state = lock(&self.state);
+        let mut state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        state.wanted = false;
+        !state.ended
     }
 }
 
