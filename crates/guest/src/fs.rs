@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod memory;
+pub mod native;
 pub mod recording;
 
 use crate::volume::VolumeId;
