@@ -50,7 +50,7 @@ impl Default for BootOptions {
     fn default() -> Self {
         Self {
             memory_mib: 128,
-            translation_cache_mib: 32,
+            translation_cache_mib: 16,
             ready_limit: Duration::from_secs(120),
             machine: None,
         }

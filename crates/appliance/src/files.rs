@@ -24,6 +24,14 @@ impl Appliance {
         }
     }
 
+    /// Waits until everything written so far is on the volumes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Other`] when the appliance is lost.
+    pub fn sync(&mut self) -> Result<()> {
+        self.done("write back", "/", LONG, &Request::Sync)
+    }
+
     fn done(&mut self, operation: &str, path: &str, limit: Duration, request: &Request) -> Result<()> {
         match self.request(operation, path, limit, request)? {
             Reply::Done => Ok(()),

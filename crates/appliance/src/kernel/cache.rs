@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 /// Fetched kernels, a directory each.
 const FETCHED: &str = "kernels";
-/// Decompressed kernels.
-const DECOMPRESSED: &str = "decompressed";
+/// Decompressed kernels. The name changes when what is made of a kernel does.
+const DECOMPRESSED: &str = "decompressed-1";
 
 /// The cache's directory; `None` for a user without a home.
 pub(super) fn directory() -> Option<PathBuf> {

@@ -36,9 +36,12 @@ pub(super) fn version(image: &Path) -> Result<String> {
 pub(super) fn elf(image: &Path) -> Result<Option<Vec<u8>>> {
     let bytes = read(image, LARGEST)?;
     let Some(decompressed) = payload(&bytes).and_then(decompress) else { return Ok(None) };
-    let elf = decompressed
+    let mut elf = decompressed
         .map_err(|error| Error::Compressed { path: image.to_path_buf(), reason: error.to_string() })?;
-    Ok(has_pvh_entry(&elf).unwrap_or(false).then_some(elf))
+    if !has_pvh_entry(&elf).unwrap_or(false) || drop_zeroes(&mut elf).is_none() {
+        return Ok(None);
+    }
+    Ok(Some(elf))
 }
 
 fn read(image: &Path, limit: u64) -> Result<Vec<u8>> {
@@ -75,21 +78,9 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
 /// Whether an ELF image has the note that names its entry for a hypervisor (`XEN_ELFNOTE_PHYS32_ENTRY` of Xen's
 /// `elfnote.h`), without which QEMU does not start it.
 fn has_pvh_entry(elf: &[u8]) -> Option<bool> {
-    const PT_NOTE: u32 = 4;
     const PHYS32_ENTRY: u32 = 18;
-    // 64-bit, little-endian.
-    if slice(elf, 0, 6)? != b"\x7fELF\x02\x01" {
-        return None;
-    }
-    let table = usize::try_from(u64_at(elf, 0x20)?).ok()?;
-    let (size, count) = (usize::from(u16_at(elf, 0x36)?), usize::from(u16_at(elf, 0x38)?));
-    for index in 0..count {
-        let header = elf.get(table.checked_add(index * size)?..)?;
-        if u32_at(header, 0)? != PT_NOTE {
-            continue;
-        }
-        let offset = usize::try_from(u64_at(header, 0x08)?).ok()?;
-        let mut notes = slice(elf, offset, usize::try_from(u64_at(header, 0x20)?).ok()?)?;
+    for segment in segments(elf, PT_NOTE)? {
+        let mut notes = slice(elf, segment.offset, segment.length)?;
         while let (Some(name), Some(value), Some(kind)) =
             (u32_at(notes, 0), u32_at(notes, 4), u32_at(notes, 8))
         {
@@ -101,6 +92,51 @@ fn has_pvh_entry(elf: &[u8]) -> Option<bool> {
         }
     }
     Some(false)
+}
+
+/// Ends each loaded segment's contents before the zeroes at its end, which the kernel's build stores although memory
+/// starts as zeroes. Else QEMU writes them: 10 MiB of memory, twice.
+fn drop_zeroes(elf: &mut [u8]) -> Option<()> {
+    for segment in segments(elf, PT_LOAD)? {
+        let contents = slice(elf, segment.offset, segment.length)?;
+        let length = contents.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let field = segment.header.checked_add(P_FILESZ)?;
+        elf.get_mut(field..field.checked_add(8)?)?.copy_from_slice(&(length as u64).to_le_bytes());
+    }
+    Some(())
+}
+
+/// Program headers ("System V Application Binary Interface", "Program Header"): their types, and where their fields are.
+const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+const P_OFFSET: usize = 0x08;
+const P_FILESZ: usize = 0x20;
+
+/// A program header of an ELF image, and what of the file it is about.
+struct Segment {
+    header: usize,
+    offset: usize,
+    length: usize,
+}
+
+/// The segments of one type of a 64-bit little-endian ELF image; `None` when it is none, or cut off.
+fn segments(elf: &[u8], kind: u32) -> Option<Vec<Segment>> {
+    if slice(elf, 0, 6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let table = usize::try_from(u64_at(elf, 0x20)?).ok()?;
+    let (size, count) = (usize::from(u16_at(elf, 0x36)?), usize::from(u16_at(elf, 0x38)?));
+    let mut segments = Vec::new();
+    for index in 0..count {
+        let header = table.checked_add(index * size)?;
+        let fields = elf.get(header..)?;
+        if u32_at(fields, 0)? == kind {
+            let offset = usize::try_from(u64_at(fields, P_OFFSET)?).ok()?;
+            let length = usize::try_from(u64_at(fields, P_FILESZ)?).ok()?;
+            segments.push(Segment { header, offset, length });
+        }
+    }
+    Some(segments)
 }
 
 fn slice(bytes: &[u8], at: usize, length: usize) -> Option<&[u8]> {
@@ -169,6 +205,17 @@ pub(super) mod tests {
         let image = bzimage("6.1.0", b"payload");
         assert_eq!(payload(&image), Some(&b"payload"[..]));
         assert_eq!(payload(&image[..image.len() - 1]), None);
+    }
+
+    #[test]
+    fn zeroes_at_a_segments_end_are_not_loaded() {
+        let mut elf = elf_with_note(18);
+        elf[0x40] = 1;
+        elf[0x48] = 0xa0;
+        elf[0x60] = 0x60;
+        drop_zeroes(&mut elf).unwrap();
+        assert_eq!(u64_at(&elf, 0x60), Some(3), "\"Xen\" and no more");
+        assert_eq!(drop_zeroes(&mut [0; 8]), None);
     }
 
     #[test]
