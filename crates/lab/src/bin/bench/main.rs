@@ -1,0 +1,86 @@
+//! The command `bench`: measures Anyvisor, and virt-v2v beside it on the same guest in the same run.
+
+mod appliance;
+mod convert;
+mod measure;
+mod peer;
+mod process;
+mod report;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Measures Anyvisor, and virt-v2v beside it.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Convert the lab's Debian guest, with Anyvisor and with virt-v2v.
+    Convert(Convert),
+    /// Boot the appliance until it answers.
+    Appliance(Appliance),
+}
+
+#[derive(Args)]
+struct Convert {
+    /// How often Anyvisor converts the guest; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// How often virt-v2v does; a run takes minutes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    peer_runs: u32,
+    /// Leave virt-v2v out.
+    #[arg(long)]
+    no_peer: bool,
+    /// Where the report goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Appliance {
+    /// How often it is booted.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Where the report goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let default = || Command::Convert(Convert { runs: 3, peer_runs: 1, no_peer: false, report: None });
+    match Arguments::parse().command.unwrap_or_else(default) {
+        Command::Convert(args) => {
+            let peer_runs = if args.no_peer { 0 } else { args.peer_runs };
+            let report = convert::run(args.runs, peer_runs)?;
+            print(&report.to_string())?;
+            report::write(&report, &args.report.unwrap_or(beside_binary("bench-convert.json")?))
+        }
+        Command::Appliance(args) => {
+            let report = appliance::run(args.runs)?;
+            print(&report.to_string())?;
+            report::write(&report, &args.report.unwrap_or(beside_binary("bench-appliance.json")?))
+        }
+    }
+}
+
+/// A file in the directory of this program: cargo's target directory.
+fn beside_binary(name: &str) -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(program.parent().unwrap_or(Path::new(".")).join(name))
+}
+
+fn print(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+/// A line of progress on standard error; that nobody can hear it is no reason to stop.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "bench: {line}");
+}
