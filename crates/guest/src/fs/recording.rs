@@ -76,12 +76,14 @@ pub struct Recording<M> {
     inner: M,
     /// Before the first change, and after the last.
     changes: BTreeMap<String, (State, State)>,
+    /// Hashes of large files that were read since the last change, so that none is read again to be hashed.
+    hashes: BTreeMap<String, (u64, String)>,
 }
 
 impl<M: Mounter> Recording<M> {
     /// Records the changes made through it from now on.
     pub fn new(inner: M) -> Self {
-        Self { inner, changes: BTreeMap::new() }
+        Self { inner, changes: BTreeMap::new(), hashes: BTreeMap::new() }
     }
 
     /// The tree below, and every edit.
@@ -112,7 +114,12 @@ impl<M: Mounter> Recording<M> {
             FileKind::File if metadata.size > MAX_HASHED => {
                 State::Binary { size: metadata.size, hash: None, owner: owner(&metadata) }
             }
-            FileKind::File => file_state(self.inner.read(path, MAX_HASHED)?, owner(&metadata)),
+            FileKind::File => match self.hashes.get(path).filter(|(size, _)| *size == metadata.size) {
+                Some((size, hash)) => {
+                    State::Binary { size: *size, hash: Some(hash.clone()), owner: owner(&metadata) }
+                }
+                None => file_state(self.inner.read(path, MAX_HASHED)?, owner(&metadata)),
+            },
         })
     }
 
@@ -129,6 +136,7 @@ impl<M: Mounter> Recording<M> {
             None => self.state(&path)?,
         };
         let result = change(&mut self.inner);
+        self.hashes.clear();
         let after = match (&result, contents) {
             (Ok(_), Some(contents)) => {
                 let metadata = self.inner.metadata(&path)?;
@@ -232,7 +240,12 @@ impl<M: Mounter> GuestFs for Recording<M> {
         self.inner.read_link(path)
     }
     fn read(&mut self, path: &str, limit: u64) -> Result<Vec<u8>> {
-        self.inner.read(path, limit)
+        let contents = self.inner.read(path, limit)?;
+        if contents.len() > MAX_TEXT {
+            let hash = blake3::hash(&contents).to_hex().to_string();
+            self.hashes.insert(path.into(), (contents.len() as u64, hash));
+        }
+        Ok(contents)
     }
     fn write(&mut self, path: &str, contents: &[u8], mode: u32) -> Result<()> {
         self.record(path, Some(contents), |inner| inner.write(path, contents, mode))
@@ -257,6 +270,7 @@ impl<M: Mounter> GuestFs for Recording<M> {
         let moved = self.state(from)?;
         let replaced = self.state(to)?;
         self.inner.rename(from, to)?;
+        self.hashes.clear();
         for (path, before, after) in [(from, moved.clone(), State::Absent), (to, replaced, moved)] {
             let first = self.changes.get(path).map_or(before, |(first, _)| first.clone());
             self.changes.insert(path.into(), (first, after));
@@ -306,6 +320,23 @@ mod tests {
         let mut recording = Recording::new(MemoryTree::single());
         conformance::check(&mut recording);
         assert_eq!(recording.edits(), []);
+    }
+
+    #[test]
+    fn a_hash_is_not_kept_past_a_change() {
+        let mut tree = MemoryTree::single();
+        tree.put("/file", vec![1; MAX_TEXT + 1]).unwrap();
+        let mut recording = Recording::new(tree);
+        recording.read("/file", 1 << 30).unwrap();
+        recording.write("/file", &vec![2; MAX_TEXT + 1], 0o644).unwrap();
+        recording.rename("/file", "/other").unwrap();
+        let expected = blake3::hash(&vec![2; MAX_TEXT + 1]).to_hex().to_string();
+        let edits = recording.edits();
+        assert!(
+            edits
+                .iter()
+                .any(|edit| edit.path == "/other" && edit.after.as_ref().unwrap().contains(&expected))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::initramfs::flavour::Flavour;
 use crate::initramfs::modules::{is_module, name_of};
 use crate::initramfs::{self};
 use crate::inspect::MAX_INITRAMFS;
-use crate::inspect::{InitramfsFacts, Kernel, build_option, module_tree, read_text};
+use crate::inspect::{Driver, InitramfsFacts, Kernel, build_option, module_tree, read_text};
 use crate::recipe::{ConvertedKernel, RecipeError};
 
 const STEP: &str = "add drivers to the initramfs";
@@ -131,8 +131,8 @@ pub(super) fn keep_drivers_at_rebuild(conversion: &mut Conversion<'_>) -> Result
         return Ok(());
     };
     let Some(newest) = conversion.inspection.kernels.first() else { return Ok(()) };
-    let tree = module_tree(conversion.mounter.tree(), &newest.version).map_err(during(STEP))?;
-    let load: Vec<String> = wanted(conversion)?.into_iter().filter(|name| !tree.is_builtin(name)).collect();
+    let is_module = |name: &String| newest.drivers.get(name) == Some(&Driver::Module);
+    let load: Vec<String> = wanted(conversion)?.into_iter().filter(is_module).collect();
     let before = read_text(conversion.mounter.tree(), path).map_err(during(STEP))?.unwrap_or_default();
     let Some(after) = drivers::with_lines(&before, &load) else { return Ok(()) };
     conversion.editor().put(path, after.as_bytes(), 0o644).map_err(during(STEP))?;
