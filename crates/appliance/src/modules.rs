@@ -62,7 +62,10 @@ impl Modules {
             .files
             .get(name)
             .ok_or_else(|| Error::NoModule { version: self.version.clone(), module: name.to_string() })?;
-        let contents = read(file)?;
+        let mut contents = read(file)?;
+        drop_signature(&mut contents);
+        // A module whose sections cannot be read is the kernel's to refuse.
+        let _ = hide_type_information(&mut contents);
         for needed in dependencies(&contents) {
             self.add(&needed, seen, modules)?;
         }
@@ -104,6 +107,41 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     }
 }
 
+/// Ends a module before its signature (the kernel's `Documentation/admin-guide/module-signing.rst`). No kernel that is
+/// started directly insists on one, and to hash two megabytes takes an emulated processor half a second.
+fn drop_signature(module: &mut Vec<u8>) {
+    const MARK: &[u8] = b"~Module signature appended~\n";
+    /// `struct module_signature`: five bytes and three of padding, then the signature's length, big-endian.
+    const TAIL: usize = 12;
+    let Some((rest, tail)) = module.strip_suffix(MARK).and_then(|rest| rest.split_last_chunk::<TAIL>())
+    else {
+        return;
+    };
+    let [.., a, b, c, d] = *tail;
+    if let Some(length) = rest.len().checked_sub(u32::from_be_bytes([a, b, c, d]) as usize) {
+        module.truncate(length);
+    }
+}
+
+/// Renames a module's section `.BTF`, so that the kernel does not find it: else it checks the types of the module and,
+/// for the first one, of the whole kernel, for the sake of BPF programs that there are none of. `None` when the module
+/// is no ELF file of 64 bits whose section names can be found.
+fn hide_type_information(module: &mut [u8]) -> Option<()> {
+    // "System V Application Binary Interface", "ELF Header" and "Sections".
+    const HEADER: usize = 64;
+    let word = |at: usize| Some(u64::from_le_bytes(module.get(at..at.checked_add(8)?)?.try_into().ok()?));
+    let half = |at: usize| Some(u16::from_le_bytes(module.get(at..at.checked_add(2)?)?.try_into().ok()?));
+    let at = |value: u64| usize::try_from(value).ok();
+    let (sections, strings) = (at(word(0x28)?)?, usize::from(half(0x3e)?));
+    let names = sections.checked_add(strings * HEADER)?;
+    let (offset, size) = (at(word(names.checked_add(0x18)?)?)?, at(word(names.checked_add(0x20)?)?)?);
+    let table = module.get_mut(offset..offset.checked_add(size)?)?;
+    const NAME: &[u8] = b".BTF\0";
+    let found = table.windows(NAME.len()).position(|window| window == NAME)?;
+    table.get_mut(found..found + NAME.len())?.make_ascii_lowercase();
+    Some(())
+}
+
 /// The value of `depends=` among the NUL-terminated strings of `.modinfo`.
 fn dependencies(module: &[u8]) -> Vec<String> {
     const KEY: &[u8] = b"\0depends=";
@@ -143,6 +181,39 @@ mod tests {
         assert_eq!(names(&["virtio_blk", "virtio"]), ["virtio", "virtio_ring", "virtio_blk"]);
         assert!(names(&["built_in"]).is_empty() && modules.has("built_in") && !modules.has("xfs"));
         assert!(matches!(modules.closure(&["xfs"]), Err(Error::NoModule { module, .. }) if module == "xfs"));
+    }
+
+    #[test]
+    fn a_signature_is_dropped_whatever_it_says() {
+        let signed = |length: u32| {
+            let tail = [&[0; 8][..], &length.to_be_bytes(), b"~Module signature appended~\n"].concat();
+            [b"module", &[9; 4][..], &tail].concat()
+        };
+        let mut module = signed(4);
+        drop_signature(&mut module);
+        assert_eq!(module, b"module");
+        for mut other in [signed(u32::MAX), b"module".to_vec(), b"~Module signature appended~\n".to_vec()] {
+            let before = other.clone();
+            drop_signature(&mut other);
+            assert_eq!(other, before);
+        }
+    }
+
+    #[test]
+    fn type_information_is_hidden_where_the_section_names_stand() {
+        let mut module = vec![0; 64 * 3];
+        module[0x28] = 64; // section headers
+        module[0x3e] = 1; // the second names them
+        module[128 + 0x18] = 192;
+        module[128 + 0x20] = 12;
+        module.extend_from_slice(b"\0.text\0.BTF\0");
+        assert_eq!(hide_type_information(&mut module), None, "cut off");
+        module[128 + 0x20] = 13;
+        hide_type_information(&mut module).unwrap();
+        assert!(module.ends_with(b"\0.text\0.btf\0"));
+        for length in 0..module.len() {
+            let _ = hide_type_information(&mut module[..length]);
+        }
     }
 
     #[test]
