@@ -2,7 +2,7 @@
 
 use crate::args::Convert;
 use crate::exit::Exit;
-use crate::output::{self, clean, print, print_json, size};
+use crate::output::{self, clean, count, print, print_json, size};
 use crate::progress;
 use crate::rehearse::options;
 use anyhow::{Context as _, Result};
@@ -39,9 +39,7 @@ pub(crate) fn run(args: &Convert) -> Result<Exit> {
 fn preview_text(preview: &Preview) -> String {
     let mut text = format!("Plan for {}\n{}", preview.plan.name, plan_text(&preview.plan));
     if let Some(guest) = &preview.guest {
-        text += &format!("\nIn the guest\n{}", guest_text(guest));
-        text +=
-            &guest.edits.iter().filter_map(|edit| edit.diff.as_deref()).map(clean_lines).collect::<String>();
+        text += &format!("\nIn the guest\n{}", guest_text(guest, false));
     }
     text + "\nNothing was touched.\n"
 }
@@ -50,12 +48,12 @@ fn preview_text(preview: &Preview) -> String {
 fn plan_text(plan: &Plan) -> String {
     let machine = &plan.machine;
     let mut text = format!(
-        "  target    {}\n  hardware  {} CPUs, {} memory, {} disks, {} network cards\n",
+        "  target    {}\n  hardware  {}, {} memory, {}, {}\n",
         plan.target,
-        machine.cpu.count(),
+        count(machine.cpu.count() as usize, "CPU"),
         size(machine.memory),
-        machine.disks.len(),
-        machine.nics.len()
+        count(machine.disks.len(), "disk"),
+        count(machine.nics.len(), "network card")
     );
     text += &match &plan.guest {
         GuestPlan::Convert { system } => format!("  guest     {}, converted\n", clean(system)),
@@ -70,25 +68,24 @@ fn plan_text(plan: &Plan) -> String {
     text
 }
 
-fn guest_text(guest: &GuestRecord) -> String {
+/// What is done to the guest; with the changed lines of texts when `diffs` are wanted.
+fn guest_text(guest: &GuestRecord, diffs: bool) -> String {
     let notes = guest.converted.notes.iter().map(|note| format!("  {}\n", clean(note)));
-    notes.chain(guest.edits.iter().map(edit_line)).collect()
+    notes.chain(guest.edits.iter().map(|edit| edit_text(edit, diffs))).collect()
 }
 
-fn edit_line(edit: &Edit) -> String {
-    format!("  {} {}\n", edit.action, clean(&edit.path))
-}
-
-/// Several lines of a guest's, for a terminal.
-fn clean_lines(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", clean(line))).collect()
+fn edit_text(edit: &Edit, diffs: bool) -> String {
+    let diff = edit.diff.as_deref().filter(|_| diffs).unwrap_or_default();
+    // The first two lines are the diff's own header, and say nothing that the path does not.
+    let changes = diff.lines().skip(2).map(|line| format!("    {}\n", clean(line)));
+    format!("  {} {}\n{}", edit.action, clean(&edit.path), changes.collect::<String>())
 }
 
 fn finished_text(manifest: &Manifest, output: &Path) -> String {
     let mut text =
         format!("{} is ready in {}\n{}", manifest.plan.name, output.display(), plan_text(&manifest.plan));
     if let Some(guest) = &manifest.guest {
-        text += &format!("\nIn the guest\n{}", guest_text(guest));
+        text += &format!("\nIn the guest\n{}", guest_text(guest, false));
     }
     let parts = manifest.timings.parts().iter().map(|part| format!("{} {:.1} s", part.part, part.seconds));
     text += &format!("\nTimings: {}\n", parts.collect::<Vec<_>>().join(", "));

@@ -2,7 +2,7 @@
 
 use crate::args::Inspect;
 use crate::exit::Exit;
-use crate::output::{self, clean, print, print_json, size};
+use crate::output::{self, clean, count, print, print_json, size};
 use crate::progress;
 use anyhow::Result;
 use machine::{Firmware, Machine};
@@ -38,11 +38,11 @@ fn machine_text(machine: &Machine) -> String {
         Firmware::Uefi(_) => "UEFI",
     };
     let mut text = format!(
-        "{}\n  firmware  {firmware}\n  cpu       {} ({} sockets, {} cores each)\n  memory    {}\n",
+        "{}\n  firmware  {firmware}\n  cpu       {} ({} of {})\n  memory    {}\n",
         clean(&machine.name),
         machine.cpu.count(),
-        machine.cpu.sockets,
-        machine.cpu.cores_per_socket,
+        count(machine.cpu.sockets as usize, "socket"),
+        count(machine.cpu.cores_per_socket as usize, "core"),
         size(machine.memory)
     );
     for nic in &machine.nics {

@@ -38,6 +38,11 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// So many of something.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Text of a source's for a terminal: control characters, which could drive it, become `·`.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '·' } else { character }).collect()

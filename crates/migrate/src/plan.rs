@@ -232,9 +232,11 @@ fn describe(
     let domain = libvirt::render(machine, profile, &options(output))?;
     // Relative paths lie beside the script: it can be moved together with its disks.
     let script = qemu_script::render(machine, profile, &options(Path::new("")))?;
+    // What the domain already cannot say is said once.
     let mut losses = domain.losses;
-    losses.extend(script.losses);
-    losses.dedup();
+    let more: Vec<_> =
+        script.losses.into_iter().filter(|loss| losses.iter().all(|said| said.what != loss.what)).collect();
+    losses.extend(more);
     Ok((
         vec![
             Description { file: format!("{name}.xml"), text: domain.text, executable: false },
