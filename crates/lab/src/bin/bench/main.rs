@@ -29,7 +29,7 @@ enum Command {
 
 #[derive(Args)]
 struct Convert {
-    /// How often Anyvisor converts the guest; the median counts.
+    /// How often Anyvisor converts the guest, before virt-v2v does and again behind it; the median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// How often virt-v2v does; a run takes minutes.

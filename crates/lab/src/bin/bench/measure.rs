@@ -19,6 +19,9 @@ pub(crate) struct Measured {
     pub(crate) wall_seconds: f64,
     /// Processor time of user and system, in seconds.
     pub(crate) cpu_seconds: f64,
+    /// How many of the host's processors were busy with something else meanwhile, on average. Much of it makes the
+    /// wall-clock time worthless for comparisons.
+    pub(crate) others_busy: f64,
     /// The largest sum of all processes' proportional set sizes at one moment.
     pub(crate) peak_proportional: u64,
     /// The largest sum of all processes' resident set sizes at one moment; shared pages count more than once.
@@ -40,7 +43,7 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Measured> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = std::fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let errors = output.try_clone().context("cannot share the log")?;
-    let ticks = process::ended_childrens_ticks();
+    let (ticks, host) = (process::ended_childrens_ticks(), process::host_ticks());
     let start = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
@@ -65,8 +68,10 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Measured> {
         bail!("{program} ended with {status}:\n{}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"));
     }
     let ticks = process::ended_childrens_ticks().saturating_sub(ticks);
-    let cpu_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    Ok(peak.measured(wall_seconds, cpu_seconds))
+    let host = process::host_ticks().saturating_sub(host);
+    let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    let others_busy = seconds(host.saturating_sub(ticks)) / wall_seconds;
+    Ok(peak.measured(wall_seconds, seconds(ticks), others_busy))
 }
 
 /// The largest that was seen.
@@ -95,10 +100,11 @@ impl Peak {
         }
     }
 
-    fn measured(self, wall_seconds: f64, cpu_seconds: f64) -> Measured {
+    fn measured(self, wall_seconds: f64, cpu_seconds: f64, others_busy: f64) -> Measured {
         Measured {
             wall_seconds,
             cpu_seconds,
+            others_busy,
             peak_proportional: self.proportional,
             peak_resident: self.resident,
             largest_process: self.largest,
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_median_is_a_run() {
-        let run = |wall_seconds| Peak::default().measured(wall_seconds, 0.0);
+        let run = |wall_seconds| Peak::default().measured(wall_seconds, 0.0, 0.0);
         let runs = [run(3.0), run(1.0), run(2.0), run(9.0)];
         assert_eq!(median(&runs).map(|run| run.wall_seconds), Some(2.0));
         assert!(median(&[]).is_none());

@@ -45,6 +45,22 @@ pub(crate) fn ended_childrens_ticks() -> u64 {
     field(&stat, 16).unwrap_or(0) + field(&stat, 17).unwrap_or(0)
 }
 
+/// The processor time of the whole host since it started, in clock ticks, idle time and waiting left out.
+pub(crate) fn host_ticks() -> u64 {
+    busy(&fs::read_to_string("/proc/stat").unwrap_or_default())
+}
+
+/// The first line of `/proc/stat`: user, nice, system, then idle and iowait, then irq, softirq and steal. What comes
+/// behind them, guests' time, is already in the first two.
+fn busy(stat: &str) -> u64 {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+    let ticks = line.split_whitespace().take(8).enumerate();
+    ticks
+        .filter(|(index, _)| !matches!(index, 3 | 4))
+        .filter_map(|(_, ticks)| ticks.parse::<u64>().ok())
+        .sum()
+}
+
 fn number(entry: &fs::DirEntry) -> Option<u32> {
     entry.file_name().to_str()?.parse().ok()
 }
@@ -91,6 +107,12 @@ mod tests {
         let stat = "7 (a) b (c)) S 5 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0";
         assert_eq!((parent(stat), field(stat, 16), field(stat, 17)), (Some(5), Some(30), Some(40)));
         assert_eq!(parent("garbage"), None);
+    }
+
+    #[test]
+    fn idle_time_is_not_busy() {
+        assert_eq!(busy("cpu  1 2 3 1000 1000 4 5 6 7 8\ncpu0 1 1 1 1 1 1 1 1\n"), 21);
+        assert_eq!(busy(""), 0);
     }
 
     #[test]

@@ -108,13 +108,14 @@ fn row<'a>(f: &mut fmt::Formatter<'_>, tool: &'a Tool) -> Result<Option<&'a Meas
     let Some(run) = median(&tool.runs) else { return Ok(None) };
     writeln!(
         f,
-        "{:<20}{:>5} {:>8.1} s {:>8.1} s {:>8.0} MiB {:>8.0} MiB",
+        "{:<20}{:>5} {:>8.1} s {:>8.1} s {:>8.0} MiB {:>8.0} MiB {:>12.1}",
         tool.version,
         tool.runs.len(),
         run.wall_seconds,
         run.cpu_seconds,
         run.peak_proportional as f64 / MIB,
-        run.peak_resident as f64 / MIB
+        run.peak_resident as f64 / MIB,
+        run.others_busy
     )?;
     let at_peak = run.at_peak.iter().filter(|(_, bytes)| *bytes as f64 >= MIB);
     let at_peak: Vec<String> =
