@@ -1,5 +1,5 @@
-//! Boots the appliance with raw images and tells how long it took: `boot [IMAGE KIND]…`, for instance
-//! `boot root.img ext4 data.img xfs`. The images are mounted read-only, one after the other, but a dirty journal would
+//! Boots the appliance with raw images and tells how long it took: `boot [IMAGE KIND[:SUBVOLUME]]…`, for instance
+//! `boot root.img ext4 data.img btrfs:@home`. The images are mounted read-only, one after the other, but a dirty journal would
 //! be replayed into them: use copies.
 
 #![allow(clippy::print_stdout, reason = "that is its purpose")]
@@ -13,14 +13,18 @@ use std::time::Instant;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut volumes = Vec::new();
+    let mut subvolumes = Vec::new();
     for (index, pair) in (0..).zip(arguments.chunks_exact(2)) {
         let [image, kind] = pair else { continue };
+        let (kind, subvolume) =
+            kind.split_once(':').map_or((kind.as_str(), None), |(kind, name)| (kind, Some(name)));
+        subvolumes.push(subvolume);
         volumes.push(Volume {
             id: VolumeId(index),
             name: image.clone(),
             origin: Origin::Disk { disk: index },
             device: Arc::new(block::WritableFileDisk::open(image)?),
-            content: Some(Content { kind: kind.clone(), uuid: None, label: None }),
+            content: Some(Content { kind: kind.to_string(), uuid: None, label: None }),
         });
     }
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
@@ -36,9 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         measured.peak_memory >> 20,
         measured.initramfs >> 10,
     );
-    for volume in &volumes {
+    for (volume, subvolume) in volumes.iter().zip(subvolumes) {
         let start = Instant::now();
-        appliance.mount(volume.id, "/", MountMode::ReadOnly, None)?;
+        appliance.mount(volume.id, "/", MountMode::ReadOnly, subvolume)?;
         let entries = appliance.list("/")?.len();
         println!("{}: {entries} entries, {:.2} s", volume.name, start.elapsed().as_secs_f64());
         appliance.unmount_all()?;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// How long a request may take. A disk behind a slow network answers within it.
 const USUAL: Duration = Duration::from_secs(120);
+/// How long mounting may take: a journal is replayed, and a damaged filesystem must not keep us for ever.
+const MOUNT: Duration = Duration::from_secs(300);
 /// How long what has to go through a whole filesystem may take.
 const LONG: Duration = Duration::from_secs(1800);
 
@@ -163,7 +165,7 @@ impl Mounter for Appliance {
             read_only: mode == MountMode::ReadOnly,
             subvolume: subvolume.map(str::to_string),
         };
-        self.done("mount", at, LONG, &request).map_err(|mut error| {
+        self.done("mount", at, MOUNT, &request).map_err(|mut error| {
             error.detail = format!("{name}: {}", error.detail);
             error
         })
