@@ -205,10 +205,10 @@ mod tests {
         module[0x28] = 64; // section headers
         module[0x3e] = 1; // the second names them
         module[128 + 0x18] = 192;
-        module[128 + 0x20] = 12;
+        module[128 + 0x20] = 11;
         module.extend_from_slice(b"\0.text\0.BTF\0");
         assert_eq!(hide_type_information(&mut module), None, "cut off");
-        module[128 + 0x20] = 13;
+        module[128 + 0x20] = 12;
         hide_type_information(&mut module).unwrap();
         assert!(module.ends_with(b"\0.text\0.btf\0"));
         for length in 0..module.len() {
