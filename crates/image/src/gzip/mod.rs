@@ -156,6 +156,9 @@ mod tests {
         let packed = [member(&first), member(&[]), member(&second), vec![0; 700]].concat();
         block::conformance::read(&open(packed).unwrap(), &[first, second].concat());
         assert_eq!(open(member(&[])).unwrap().size(), 0);
+        // Padding that does not end in the piece of the file in which it starts.
+        let noise = block::conformance::sample(65_400, 9);
+        block::conformance::read(&open([member(&noise), vec![0; 200_000]].concat()).unwrap(), &noise);
     }
 
     #[test]

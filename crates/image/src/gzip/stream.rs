@@ -153,10 +153,18 @@ impl Stream {
 
     /// Whether nothing but padding follows: tapes and some tools fill the last block with zeroes.
     fn only_zeroes_left(&mut self) -> Result<bool> {
-        self.fill()?;
-        let used = (self.state.input - self.buffer_start) as usize;
-        let whole = self.buffer_start + self.buffer.len() as u64 == self.source.size();
-        Ok(whole && block::is_zero(self.buffer.get(used..).unwrap_or_default()))
+        let start = self.state.input;
+        while self.state.input < self.source.size() {
+            self.fill()?;
+            let used = (self.state.input - self.buffer_start) as usize;
+            let rest = self.buffer.get(used..).unwrap_or_default();
+            if !block::is_zero(rest) {
+                self.state.input = start;
+                return Ok(false);
+            }
+            self.state.input += rest.len() as u64;
+        }
+        Ok(true)
     }
 
     /// The next bytes of the file.
