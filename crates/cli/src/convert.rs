@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Convert) -> Result<Exit> {
 fn preview_text(preview: &Preview) -> String {
     let mut text = format!("Plan for {}\n{}", preview.plan.name, plan_text(&preview.plan));
     if let Some(guest) = &preview.guest {
-        text += &format!("\nIn the guest\n{}", guest_text(guest, false));
+        text += &format!("\nIn the guest\n{}", guest_text(guest, true));
     }
     text + "\nNothing was touched.\n"
 }

@@ -4,10 +4,11 @@ use crate::error::{Error, Result};
 use crate::plan::{DiskFacts, Facts};
 use crate::reporter::Reporter;
 use appliance::{Appliance, BootOptions};
-use block::{BlockRead, BlockWrite, Overlay, OverlayOptions, ZeroDisk};
+use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
 use dialect::package::Package;
 use guest::inspect::Inspection;
 use guest::volume::{self, Volume};
+use image::Image;
 use machine::{Disk, Objection};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,14 +30,24 @@ impl Opened {
     /// [`Error::Source`] when the package or one of its disks cannot be read.
     pub(crate) fn open(source: &Path) -> Result<Self> {
         source.metadata().map_err(|error| Error::io("open", source, error))?;
-        let package = Package::open(source).map_err(|error| Error::package(source, error))?;
+        let mut package = Package::open(source).map_err(|error| Error::package(source, error))?;
         let mut disks = Vec::new();
         let mut overlays = Vec::new();
+        let mut losses = Vec::new();
         for disk in &package.machine.disks {
-            let (facts, content) = open_disk(source, &package, disk)?;
-            disks.push(facts);
-            overlays.push(Arc::new(Overlay::new(content, OverlayOptions::new(std::env::temp_dir()))));
+            let image = open_disk(source, &package, disk)?;
+            losses.extend(package.compare_capacity(disk, &image));
+            let info = image.info();
+            disks.push(DiskFacts {
+                id: disk.id.clone(),
+                location: package.disk_location(disk),
+                format: info.format.to_owned(),
+                subformat: info.subformat.clone(),
+                virtual_size: image.size(),
+            });
+            overlays.push(Arc::new(Overlay::new(Arc::new(image), OverlayOptions::new(std::env::temp_dir()))));
         }
+        package.losses.extend(losses);
         Ok(Self { package, disks, overlays })
     }
 
@@ -82,31 +93,13 @@ impl Opened {
     }
 }
 
-/// A disk of the package; one that the description declares without an image is empty.
-fn open_disk(source: &Path, package: &Package, disk: &Disk) -> Result<(DiskFacts, Arc<dyn BlockRead>)> {
-    let facts = DiskFacts {
-        id: disk.id.clone(),
-        location: package.disk_location(disk),
-        format: "empty".into(),
-        subformat: None,
-        virtual_size: 0,
-    };
-    match (&disk.source, disk.capacity) {
-        (Some(_), _) => {
-            let image = package.open_disk(disk).map_err(|error| Error::package(source, error))?;
-            let info = image.info();
-            let (format, subformat, virtual_size) =
-                (info.format.to_owned(), info.subformat.clone(), image.size());
-            Ok((DiskFacts { format, subformat, virtual_size, ..facts }, Arc::new(image)))
-        }
-        (None, Some(size)) => Ok((DiskFacts { virtual_size: size, ..facts }, Arc::new(ZeroDisk::new(size)))),
-        (None, None) => Err(Error::Refused {
-            source_path: source.to_path_buf(),
-            objections: vec![Objection::new(
-                &disk.id,
-                "the description names neither an image nor a size for it",
-                "export the machine again, or remove the disk from its description",
-            )],
-        }),
+/// A disk of the package. One that the description declares without an image is empty, and has to have a size.
+fn open_disk(source: &Path, package: &Package, disk: &Disk) -> Result<Image> {
+    if disk.source.is_none() && disk.capacity.is_none() {
+        let why = "the description names neither an image nor a size for it";
+        let remedy = "export the machine again, or remove the disk from its description";
+        let objections = vec![Objection::new(&disk.id, why, remedy)];
+        return Err(Error::Refused { source_path: source.to_path_buf(), objections });
     }
+    package.open_disk(disk).map_err(|error| Error::package(source, error))
 }
