@@ -142,6 +142,11 @@ pub enum Request {
         /// A directory on it.
         at: String,
     },
+    /// Asks how much room the filesystem at a path has: [`Reply::Free`].
+    FreeSpace {
+        /// A path on it.
+        at: String,
+    },
     /// Waits until everything is on the disks.
     Sync,
 }
@@ -192,6 +197,11 @@ pub enum Reply {
     },
     /// Free space was discarded.
     Trimmed {
+        /// How much, in bytes.
+        bytes: u64,
+    },
+    /// Room that a filesystem has.
+    Free {
         /// How much, in bytes.
         bytes: u64,
     },

@@ -182,6 +182,13 @@ impl Mounter for Appliance {
         }
     }
 
+    fn free_space(&mut self, at: &str) -> Result<Option<u64>> {
+        match self.request("measure", at, LONG, &Request::FreeSpace { at: at.into() })? {
+            Reply::Free { bytes } => Ok(Some(bytes)),
+            _ => Err(nonsense("measure", at)),
+        }
+    }
+
     fn tree(&mut self) -> &mut dyn GuestFs {
         self
     }

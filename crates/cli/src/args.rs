@@ -56,6 +56,9 @@ pub(crate) struct Convert {
     /// The format of the new disks
     #[arg(long, value_name = "FORMAT", default_value = "qcow2")]
     pub(crate) disk_format: DiskFormat,
+    /// Convert the disks and the description, and leave the guest inside as it is
+    #[arg(long)]
+    pub(crate) disks_only: bool,
     /// Print the plan, and touch nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

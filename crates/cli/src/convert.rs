@@ -18,7 +18,11 @@ pub(crate) fn run(args: &Convert) -> Result<Exit> {
         source: &args.source,
         output: &args.output,
         profile: profile::find(&args.to).with_context(|| format!("there is no profile {:?}", args.to))?,
-        request: Request { name: args.name.clone(), disk_format: args.disk_format.into() },
+        request: Request {
+            name: args.name.clone(),
+            disk_format: args.disk_format.into(),
+            disks_only: args.disks_only,
+        },
         dry_run: args.dry_run,
         rehearse: args.rehearse.then(|| options(args.timeout)),
     };

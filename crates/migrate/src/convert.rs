@@ -140,7 +140,10 @@ fn prepare(
     reporter: &dyn Reporter,
 ) -> Result<Prepared> {
     let volumes = opened.volumes()?;
-    let found = timings.time("start the appliance and inspect", || opened.inspect(&volumes, reporter))?;
+    let found = match conversion.request.disks_only {
+        true => None,
+        false => timings.time("start the appliance and inspect", || opened.inspect(&volumes, reporter))?,
+    };
     let (appliance, inspection) = found.unzip();
     let facts = opened.facts(inspection);
     let output = std::path::absolute(conversion.output)

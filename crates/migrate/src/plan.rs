@@ -45,6 +45,8 @@ pub struct Request {
     pub name: Option<String>,
     /// The format of the new disks.
     pub disk_format: DiskFormat,
+    /// Whether the guest inside is left as it is.
+    pub disks_only: bool,
 }
 
 /// A format that new disks can have.
@@ -203,7 +205,7 @@ pub fn plan(
         machine,
         disks,
         descriptions,
-        guest: guest_plan(facts.guest.as_ref()),
+        guest: guest_plan(facts.guest.as_ref(), request.disks_only),
         losses: facts.losses.iter().cloned().chain(losses).chain(unsaid).collect(),
     })
 }
@@ -246,8 +248,9 @@ fn describe(
     ))
 }
 
-fn guest_plan(guest: Option<&Inspection>) -> GuestPlan {
+fn guest_plan(guest: Option<&Inspection>, disks_only: bool) -> GuestPlan {
     match guest {
+        _ if disks_only => GuestPlan::CopyOnly { why: "only the disks were asked for".into() },
         Some(guest) => GuestPlan::Convert { system: guest.pretty_name() },
         None => GuestPlan::CopyOnly {
             why: "no operating system that Anyvisor knows was found on the disks".into(),

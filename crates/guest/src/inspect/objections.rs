@@ -17,7 +17,7 @@ pub(super) fn of(inspection: &Inspection) -> Vec<Objection> {
         objections.push(Objection::new(
             inspection.pretty_name(),
             "Windows guests cannot be converted yet",
-            "convert its disks without the guest, and prepare it on the source",
+            "prepare it on the source, and convert with --disks-only",
         ));
     }
     if inspection.mounts.is_empty() {
@@ -49,15 +49,15 @@ fn closed(volume: &VolumeFacts) -> Option<Objection> {
     let (why, remedy) = match volume.content.as_ref()?.kind.as_str() {
         "crypto_LUKS" => (
             "it is encrypted with LUKS, and no key is known".to_string(),
-            "decrypt it in the guest, or convert the disks without the guest",
+            "decrypt it in the guest, or convert with --disks-only",
         ),
         "BitLocker" => (
             "it is encrypted with BitLocker".to_string(),
-            "suspend BitLocker in the guest, or convert the disks without the guest",
+            "suspend BitLocker in the guest, or convert with --disks-only",
         ),
         "linux_raid_member" => (
             "it is a part of a software RAID, which cannot be assembled yet".to_string(),
-            "convert the disks without the guest",
+            "convert with --disks-only",
         ),
         "LVM2_member" => return None,
         "LVM2_partial" => (
@@ -69,7 +69,7 @@ fn closed(volume: &VolumeFacts) -> Option<Objection> {
                 "it is a logical volume of type {}, which cannot be read yet",
                 other.strip_prefix("LVM2_")?
             ),
-            "convert the disks without the guest",
+            "convert with --disks-only",
         ),
     };
     Some(Objection::new(volume.name.clone(), why, remedy))
@@ -119,7 +119,7 @@ impl Inspection {
         Objection::new(
             self.pretty_name(),
             why,
-            "add the target's drivers in the guest, and convert the disks without it",
+            "add the target's drivers in the guest, and convert with --disks-only",
         )
     }
 

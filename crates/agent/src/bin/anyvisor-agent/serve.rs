@@ -59,6 +59,11 @@ fn handle(mounts: &mut Mounts, request: Request) -> Result<Reply> {
             let directory = mounts.tree()?.open_at(&at, OFlags::RDONLY | OFlags::DIRECTORY)?;
             return Ok(Reply::Trimmed { bytes: fitrim::trim(directory)? });
         }
+        Request::FreeSpace { at } => {
+            let directory = mounts.tree()?.open_at(&at, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            let filesystem = rustix::fs::fstatvfs(directory)?;
+            return Ok(Reply::Free { bytes: filesystem.f_bavail.saturating_mul(filesystem.f_frsize) });
+        }
         Request::Sync => rustix::fs::sync(),
         Request::Read { .. } | Request::Write { .. } => {
             return Err(Failure::new(FailureKind::Other, "it comes with a payload"));
