@@ -1,7 +1,7 @@
 //! Virtual-disk formats and the copy engine.
 //!
 //! [`open`] turns a name, through a [`Gate`], into an [`Image`]: the disk that a guest would see, whatever the
-//! format and however many files and parents it is made of. [`copy`] writes any disk to a new qcow2 or raw file.
+//! format and however many files and parents it is made of. [`copy()`] writes any disk to a new qcow2 or raw file.
 //! Formats are listed in one table, [`FORMATS`]; each has a module of its own. This crate uses `block` alone.
 //!
 //! What an image says is never believed: every number is compared with the real size of the file before it is

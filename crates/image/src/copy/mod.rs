@@ -1,4 +1,4 @@
-//! The copy engine: any disk to a new image file, in one parallel pass ([`copy`]), or only its digest ([`digest`]).
+//! The copy engine: any disk to a new image file, in one parallel pass ([`copy()`]), or only its digest ([`digest`]).
 //!
 //! Workers take chunks of the source in the order of the disk. Each reads its chunk, looks for zeroes, waits for
 //! its turn to be given places in the target (so the target is the same whatever the number of threads), writes
