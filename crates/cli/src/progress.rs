@@ -1,7 +1,7 @@
 //! Talk and progress on standard error: a bar on a terminal, plain lines elsewhere.
 
 use image::copy::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use migrate::reporter::Reporter;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The reporter that this standard error deserves.
 pub(crate) fn reporter() -> Box<dyn Reporter> {
-    if std::io::stderr().is_terminal() { Box::new(Terminal) } else { Box::new(Plain) }
+    if std::io::stderr().is_terminal() { Box::new(Terminal::new()) } else { Box::new(Plain) }
 }
 
 /// Writes a line of talk. Standard error may be closed, and that is no reason to fail.
@@ -20,15 +20,25 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-struct Terminal;
+/// Bars below, lines above them: several things go on at once.
+struct Terminal {
+    bars: MultiProgress,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        Self { bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()) }
+    }
+}
 
 impl Reporter for Terminal {
     fn begin(&self, text: &str) {
-        say(&format!("· {text}"));
+        // Standard error may be closed, and that is no reason to fail.
+        let _ = self.bars.println(format!("· {text}"));
     }
 
     fn measured(&self, text: &str) -> Box<dyn Progress> {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = self.bars.add(ProgressBar::no_length());
         let style =
             "· {msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -92,6 +92,15 @@ fn from_a_vmx_to_raw_it_boots_too() {
 }
 
 #[test]
+fn a_guest_that_uefi_starts_boots_too() {
+    let guest = lab::guest(&lab::DEBIAN12_EFI).unwrap();
+    let directory = TempDir::new().unwrap();
+    let manifest = json(&convert(&guest.ova, directory.path(), &["--rehearse", "--json"]), 0);
+    assert_eq!(manifest["rehearsal"]["hardware"]["firmware"], "UEFI");
+    assert_booted(&manifest["rehearsal"]);
+}
+
+#[test]
 fn the_qemu_script_boots_it() {
     let guest = guest();
     let directory = TempDir::new().unwrap();
