@@ -60,3 +60,29 @@ fn a_guest_is_read_across_its_filesystems() {
         ErrorKind::ReadOnly
     );
 }
+
+#[test]
+fn free_space_is_what_the_filesystem_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("r");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/fstab"), vec![b'#'; 300_000]).unwrap();
+    let volumes = scan(&[filled(directory.path(), "root", &root)]).unwrap();
+    let mut tree = NativeTree::new(&volumes);
+    assert!(NativeTree::suffices_for(&volumes));
+    tree.mount(VolumeId(0), "/", MountMode::ReadOnly, None).unwrap();
+
+    let says = Command::new("dumpe2fs")
+        .arg("-h")
+        .arg(directory.path().join("root"))
+        .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
+        .output()
+        .unwrap_or_else(|error| panic!("this test needs dumpe2fs: {error}"));
+    let says = String::from_utf8(says.stdout).unwrap();
+    let field = |name: &str| -> u64 {
+        let line = says.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let free = (field("Free blocks:") - field("Reserved block count:")) * field("Block size:");
+    assert_eq!(tree.free_space("/").unwrap(), Some(free));
+}

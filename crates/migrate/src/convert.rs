@@ -142,7 +142,9 @@ fn prepare(
     let volumes = opened.volumes()?;
     let found = match conversion.request.disks_only {
         true => None,
-        false => timings.time("start the appliance and inspect", || opened.inspect(&volumes, reporter))?,
+        false => {
+            timings.time("start the appliance and inspect", || opened.inspect_to_edit(&volumes, reporter))?
+        }
     };
     let (appliance, inspection) = found.unzip();
     let facts = opened.facts(inspection);

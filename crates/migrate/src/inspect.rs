@@ -14,5 +14,5 @@ pub fn inspect(source: &Path, reporter: &dyn Reporter) -> Result<Facts> {
     let opened = Opened::open(source)?;
     let volumes = opened.volumes()?;
     let found = opened.inspect(&volumes, reporter)?;
-    Ok(opened.facts(found.map(|(_, inspection)| inspection)))
+    Ok(opened.facts(found))
 }

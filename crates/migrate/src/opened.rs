@@ -6,12 +6,14 @@ use crate::reporter::Reporter;
 use appliance::{Appliance, BootOptions};
 use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
 use dialect::package::Package;
+use guest::fs::native::NativeTree;
 use guest::inspect::Inspection;
 use guest::volume::{self, Volume};
 use image::Image;
 use machine::{Disk, Objection};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 /// A source with its disks open.
 pub(crate) struct Opened {
@@ -61,11 +63,22 @@ impl Opened {
         volume::scan(&disks).map_err(|error| Error::volumes(&self.package.facts.path, error))
     }
 
+    /// Says what system `volumes` hold, if any: at once where no kernel is needed to read them, else by the appliance.
+    ///
+    /// # Errors
+    /// As [`inspect_to_edit`](Self::inspect_to_edit).
+    pub(crate) fn inspect(&self, volumes: &[Volume], reporter: &dyn Reporter) -> Result<Option<Inspection>> {
+        match look(volumes) {
+            Some(inspection) => Ok(Some(inspection)),
+            None => Ok(self.inspect_to_edit(volumes, reporter)?.map(|(_, inspection)| inspection)),
+        }
+    }
+
     /// Boots the appliance on `volumes` and says what system they hold, if any.
     ///
     /// # Errors
     /// [`Error::Guest`] when the appliance fails; a disk that merely holds no system is no error.
-    pub(crate) fn inspect(
+    pub(crate) fn inspect_to_edit(
         &self,
         volumes: &[Volume],
         reporter: &dyn Reporter,
@@ -74,8 +87,15 @@ impl Opened {
             return Ok(None);
         }
         reporter.begin("starting the appliance");
-        let mut appliance = Appliance::boot(volumes, &BootOptions::default())
-            .map_err(|error| Error::guest("start the appliance for", error))?;
+        let (appliance, seen) = thread::scope(|scope| {
+            let looking = scope.spawn(|| look(volumes));
+            let appliance = Appliance::boot(volumes, &BootOptions::default());
+            (appliance, looking.join().unwrap_or_default())
+        });
+        let mut appliance = appliance.map_err(|error| Error::guest("start the appliance for", error))?;
+        if let Some(inspection) = seen {
+            return Ok(Some((appliance, inspection)));
+        }
         reporter.begin("looking at the guest");
         let inspection = guest::inspect::inspect(&mut appliance, volumes)
             .map_err(|error| Error::guest("inspect", error))?;
@@ -91,6 +111,14 @@ impl Opened {
             guest,
         }
     }
+}
+
+/// A look without a kernel, where that suffices. Whatever goes wrong with it, the appliance says it better.
+fn look(volumes: &[Volume]) -> Option<Inspection> {
+    if !NativeTree::suffices_for(volumes) {
+        return None;
+    }
+    guest::inspect::inspect(&mut NativeTree::new(volumes), volumes).ok().flatten()
 }
 
 /// A disk of the package. One that the description declares without an image is empty, and has to have a size.

@@ -14,11 +14,16 @@ use std::sync::Arc;
 /// How many symbolic links one path may lead through, as in Linux.
 const MAX_LINKS: u32 = 40;
 
+/// What is read here, and what nobody mounts.
+const READABLE: &[&str] = &["ext2", "ext3", "ext4", "swap", "swsuspend", "LVM2_member"];
+
 /// Volumes, read natively, and the tree that they are mounted in.
 pub struct NativeTree {
     devices: BTreeMap<VolumeId, Arc<dyn BlockWrite>>,
     /// Where (without a trailing `/`; the root is empty), and what.
     mounts: BTreeMap<String, Ext4>,
+    /// How much room each had when it was mounted, in bytes.
+    free: BTreeMap<String, u64>,
 }
 
 /// A volume for `ext4-view`.
@@ -35,10 +40,16 @@ impl Ext4Read for Device {
 }
 
 impl NativeTree {
+    /// Whether nothing that could be mounted among `volumes` needs more than this.
+    pub fn suffices_for(volumes: &[Volume]) -> bool {
+        let mut contents = volumes.iter().filter_map(|volume| volume.content.as_ref());
+        contents.all(|content| READABLE.contains(&content.kind.as_str()))
+    }
+
     /// The volumes that can be mounted.
     pub fn new(volumes: &[Volume]) -> Self {
         let devices = volumes.iter().map(|volume| (volume.id, volume.device.clone())).collect();
-        Self { devices, mounts: BTreeMap::new() }
+        Self { devices, mounts: BTreeMap::new(), free: BTreeMap::new() }
     }
 
     /// The filesystem that holds a path without links, and the path in it.
@@ -93,6 +104,25 @@ impl NativeTree {
         let resolved = self.resolve(operation, path, follow)?;
         self.filesystem(operation, &resolved)
     }
+}
+
+/// What root's processes may not use either is not free, by the superblock (the kernel's documentation of ext4, "Super
+/// Block"): the free blocks less the reserved ones, with their high halves where the filesystem has 64-bit numbers.
+fn free_bytes(device: &dyn BlockWrite) -> block::Result<u64> {
+    const SUPERBLOCK: u64 = 1024;
+    const INCOMPAT_64BIT: u32 = 0x80;
+    let field = |offset: u64| -> block::Result<u64> {
+        let mut bytes = [0; 4];
+        device.read_at(&mut bytes, SUPERBLOCK + offset)?;
+        Ok(u64::from(u32::from_le_bytes(bytes)))
+    };
+    let wide = field(0x60)? & u64::from(INCOMPAT_64BIT) != 0;
+    let count = |low: u64, high: u64| -> block::Result<u64> {
+        Ok(field(low)? | if wide { field(high)? << 32 } else { 0 })
+    };
+    let (reserved, free) = (count(0x08, 0x154)?, count(0x0c, 0x158)?);
+    let block_size = 1024_u64 << field(0x18)?.min(6);
+    Ok(free.saturating_sub(reserved).saturating_mul(block_size))
 }
 
 fn not_found(operation: &str, path: &str) -> FsError {
@@ -220,19 +250,27 @@ impl Mounter for NativeTree {
             return Err(FsError::new("mount", at, ErrorKind::Unsupported, "it has no subvolumes"));
         }
         let device = self.devices.get(&volume).ok_or_else(|| not_found("mount", at))?.clone();
+        let free = free_bytes(device.as_ref())
+            .map_err(|error| FsError::new("mount", at, ErrorKind::Other, error.to_string()))?;
         let filesystem = Ext4::load(Box::new(Device(device))).map_err(|error| failed("mount", at, error))?;
         let at = if self.mounts.is_empty() { String::new() } else { self.resolve("mount", at, true)? };
+        self.free.insert(at.clone(), free);
         self.mounts.insert(at, filesystem);
         Ok(())
     }
 
     fn unmount_all(&mut self) -> Result<()> {
+        self.free.clear();
         self.mounts.clear();
         Ok(())
     }
 
     fn trim(&mut self, at: &str) -> Result<u64> {
         read_only("trim", at)
+    }
+
+    fn free_space(&mut self, at: &str) -> Result<Option<u64>> {
+        Ok(self.free.get(at.trim_end_matches('/')).copied())
     }
 
     fn tree(&mut self) -> &mut dyn GuestFs {
