@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 pub const MIB: u64 = 1 << 20;
 
 /// Raised when the code that turns a recipe into files changes what comes of it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A guest to be made. Everything that varies between guests stands here; what is random in a real installation is fixed.
 #[derive(Clone, Debug)]

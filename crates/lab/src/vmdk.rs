@@ -20,13 +20,37 @@ pub(crate) fn convert(raw: &Path, subformat: &str, vmdk: &Path) -> Result<()> {
     fix_content_id(vmdk)
 }
 
-/// Makes the image the same every time: overwrites the eight digits of the content identifier.
+/// Makes the image the same every time: replaces the content identifier. qemu-img writes it without leading zeroes, so
+/// what follows may have to move; there is room, for zeroes fill the descriptor's sectors.
 fn fix_content_id(vmdk: &Path) -> Result<()> {
     const KEY: &[u8] = b"\nCID=";
     let file = File::options().read(true).write(true).open(vmdk).context("open", vmdk)?;
     let mut start = vec![0; SEARCHED];
     file.read_exact_at(&mut start, 0).context("read", vmdk)?;
     let found = start.windows(KEY.len()).position(|window| window == KEY);
-    let offset = found.ok_or_else(|| LabError::NoDescriptor { path: vmdk.to_owned(), searched: SEARCHED })?;
-    file.write_all_at(CONTENT_ID.as_bytes(), (offset + KEY.len()) as u64).context("write", vmdk)
+    let found = found.ok_or_else(|| LabError::NoDescriptor { path: vmdk.to_owned(), searched: SEARCHED })?;
+    let (before, rest) = start.split_at(found + KEY.len());
+    let text = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+    let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let replaced = [CONTENT_ID.as_bytes(), &text[digits..]].concat();
+    file.write_all_at(&replaced, before.len() as u64).context("write", vmdk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_of_any_length_is_replaced() {
+        for digits in ["abc", "12345678"] {
+            let image = tempfile::NamedTempFile::new().unwrap();
+            let mut bytes =
+                format!("# Disk DescriptorFile\nversion=1\nCID={digits}\nparentCID=ffffffff\n").into_bytes();
+            bytes.resize(SEARCHED, 0);
+            std::fs::write(image.path(), bytes).unwrap();
+            fix_content_id(image.path()).unwrap();
+            let fixed = String::from_utf8(std::fs::read(image.path()).unwrap()).unwrap();
+            assert!(fixed.contains("\nCID=1ab00d12\nparentCID=ffffffff\n\0"), "{digits}");
+        }
+    }
 }

@@ -53,15 +53,14 @@ impl TryFrom<String> for VmName {
 /// The nearest name to what a source says: what a file name cannot hold becomes a dash.
 pub fn from_untrusted(text: &str) -> VmName {
     let mut name = String::new();
-    for character in text.trim().trim_start_matches(['.', '-', ' ']).chars() {
-        let character = if forbidden(character) { '-' } else { character };
+    let mapped = text.chars().map(|character| if forbidden(character) { '-' } else { character });
+    for character in mapped.skip_while(|character| ['.', '-', ' '].contains(character)) {
         if name.len() + character.len_utf8() > MAX_BYTES {
             break;
         }
         name.push(character);
     }
-    VmName::try_from(name.trim_start_matches('-').trim_end().to_owned())
-        .unwrap_or_else(|_| VmName("machine".into()))
+    VmName::try_from(name.trim_end().to_owned()).unwrap_or_else(|_| VmName("machine".into()))
 }
 
 impl fmt::Display for VmName {
@@ -92,13 +91,13 @@ mod tests {
     fn makes_a_name_of_anything() {
         for (text, name) in [
             ("debian12", "debian12"),
-            ("../../etc/passwd", "-..-etc-passwd"),
+            ("../../etc/passwd", "etc-passwd"),
             ("$(reboot)", "$(reboot)"),
             ("a/b\nc", "a-b-c"),
             ("   ", "machine"),
         ] {
             let made = from_untrusted(text);
-            assert_eq!(made.to_string().trim_start_matches(['.', '-']), name.trim_start_matches(['.', '-']));
+            assert_eq!(made.to_string(), name);
             assert!(VmName::try_from(made.to_string()).is_ok());
         }
         assert_eq!(from_untrusted(&"ü".repeat(300)).to_string().len(), 200);

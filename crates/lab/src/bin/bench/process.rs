@@ -124,12 +124,12 @@ mod tests {
     #[test]
     fn grandchildren_are_found() {
         let mut child = Command::new("sh")
-            .args(["-c", "cat & echo; wait"])
+            .args(["-c", "exec 3<&0; cat <&3 & echo; wait"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // The line comes after the grandchild was started.
+        // The line comes after the grandchild was started, which lives until its input is closed.
         std::io::Read::read(child.stdout.as_mut().unwrap(), &mut [0; 1]).unwrap();
         let found = descendants(std::process::id());
         assert!(found.iter().any(|process| process.id == child.id() && process.resident > 0), "{found:?}");
