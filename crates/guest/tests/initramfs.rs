@@ -87,7 +87,7 @@ fn segment(image: &[u8]) -> Result<Option<Vec<Entry>>, Error> {
 
 fn with_drivers(image: &[u8]) -> Vec<u8> {
     let entries = segment(image).unwrap().expect("something is missing");
-    drivers::append(image, &read(image), &entries, Packing::Gzip)
+    drivers::append(image.to_vec(), &read(image), &entries, Packing::Gzip)
 }
 
 fn zstd_of(bytes: &[u8]) -> Vec<u8> {

@@ -15,6 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+/// How many bytes of a disk's changes are kept in memory; the rest, a changed initramfs mostly, is as fast in the page
+/// cache, behind a spill file.
+const CHANGES_IN_MEMORY: u64 = 4 << 20;
+
 /// A source with its disks open.
 pub(crate) struct Opened {
     /// The package.
@@ -47,7 +51,11 @@ impl Opened {
                 subformat: info.subformat.clone(),
                 virtual_size: image.size(),
             });
-            overlays.push(Arc::new(Overlay::new(Arc::new(image), OverlayOptions::new(std::env::temp_dir()))));
+            let options = OverlayOptions {
+                memory_limit: CHANGES_IN_MEMORY,
+                ..OverlayOptions::new(std::env::temp_dir())
+            };
+            overlays.push(Arc::new(Overlay::new(Arc::new(image), options)));
         }
         package.losses.extend(losses);
         Ok(Self { package, disks, overlays })

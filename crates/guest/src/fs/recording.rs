@@ -118,7 +118,7 @@ impl<M: Mounter> Recording<M> {
                 Some((size, hash)) => {
                     State::Binary { size: *size, hash: Some(hash.clone()), owner: owner(&metadata) }
                 }
-                None => file_state(self.inner.read(path, MAX_HASHED)?, owner(&metadata)),
+                None => file_state(&self.inner.read(path, MAX_HASHED)?, owner(&metadata)),
             },
         })
     }
@@ -140,7 +140,7 @@ impl<M: Mounter> Recording<M> {
         let after = match (&result, contents) {
             (Ok(_), Some(contents)) => {
                 let metadata = self.inner.metadata(&path)?;
-                file_state(contents.to_vec(), owner(&metadata))
+                file_state(contents, owner(&metadata))
             }
             _ => self.state(&path)?,
         };
@@ -171,17 +171,13 @@ fn owner(metadata: &Metadata) -> Owner {
     Owner { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode }
 }
 
-fn file_state(contents: Vec<u8>, owner: Owner) -> State {
-    let size = contents.len() as u64;
-    let hash = || Some(blake3::hash(&contents).to_hex().to_string());
-    if contents.len() > MAX_TEXT || contents.contains(&0) {
-        return State::Binary { size, hash: hash(), owner };
-    }
-    match String::from_utf8(contents) {
-        Ok(text) => State::Text(text, owner),
-        Err(error) => {
-            let hash = Some(blake3::hash(error.as_bytes()).to_hex().to_string());
-            State::Binary { size, hash, owner }
+fn file_state(contents: &[u8], owner: Owner) -> State {
+    let is_binary = contents.len() > MAX_TEXT || contents.contains(&0);
+    match std::str::from_utf8(contents) {
+        Ok(text) if !is_binary => State::Text(text.into(), owner),
+        _ => {
+            let hash = Some(blake3::hash(contents).to_hex().to_string());
+            State::Binary { size: contents.len() as u64, hash, owner }
         }
     }
 }

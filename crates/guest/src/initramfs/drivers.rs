@@ -93,9 +93,9 @@ pub enum Packing {
 
 /// Appends a segment to an initramfs. Behind lz4 it is further lz4 frames whatever `packing` says: the kernel's decoder
 /// takes what follows for more of its own.
-pub fn append(existing: &[u8], contents: &Contents, entries: &[Entry], packing: Packing) -> Vec<u8> {
+pub fn append(existing: Vec<u8>, contents: &Contents, entries: &[Entry], packing: Packing) -> Vec<u8> {
     let archive = cpio::write(entries);
-    let mut whole = existing.to_vec();
+    let mut whole = existing;
     if contents.segments.last().is_some_and(|last| last.compression == Compression::Lz4Legacy) {
         // Zeroes would end the stream for kernels since 5.13 and break it for older ones.
         let end = contents.segments.last().map_or(whole.len(), |last| last.offset + last.length);

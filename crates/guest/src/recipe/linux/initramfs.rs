@@ -89,14 +89,15 @@ fn extend(
     if entries.is_empty() {
         return Ok(());
     }
-    let extended = drivers::append(&bytes, &contents, &entries, packing);
+    let size = bytes.len();
+    let extended = drivers::append(bytes, &contents, &entries, packing);
     store(conversion, image, &extended)?;
     let added = entries.iter().filter(|entry| is_module(&entry.path)).map(|entry| name_of(&entry.path));
     let kernel = ConvertedKernel {
         version: version.into(),
         initramfs: image.path.clone(),
         modules: added.collect(),
-        bytes: extended.len().saturating_sub(bytes.len()) as u64,
+        bytes: extended.len().saturating_sub(size) as u64,
     };
     conversion.note(format!("{} got {}", kernel.initramfs, describe(&kernel)));
     conversion.converted.kernels.push(kernel);
