@@ -6,6 +6,9 @@ use std::io::{BufReader, Error, ErrorKind, Read, Result};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+/// How much room is made for a file before its first byte has come, in bytes.
+const MOST_ROOM: usize = 32 << 20;
+
 /// A connection to the agent. After an error it is out of step and of no more use: [`is_lost`](Self::is_lost).
 pub(crate) struct Connection {
     reader: BufReader<UnixStream>,
@@ -54,8 +57,10 @@ impl Connection {
         self.guard(|connection| {
             agent::send(&mut connection.writer, &request)?;
             let reply: Reply = agent::receive(&mut connection.reader)?;
-            let Reply::Contents { .. } = reply else { return Ok(Contents::Reply(reply)) };
-            let mut contents = Vec::new();
+            let Reply::Contents { size } = reply else { return Ok(Contents::Reply(reply)) };
+            // The agent's word is good for some room in advance, not for any amount.
+            let room = usize::try_from(size.min(limit)).unwrap_or_default().min(MOST_ROOM);
+            let mut contents = Vec::with_capacity(room);
             let (ended, kept) = payload::receive(&mut connection.reader, |piece| {
                 if (contents.len() + piece.len()) as u64 > limit {
                     return Err(ErrorKind::InvalidData);

@@ -71,6 +71,17 @@ struct Owner {
     mode: u32,
 }
 
+/// What is known of a path's contents after a change.
+#[derive(Clone, Copy)]
+enum After<'a> {
+    /// They are these.
+    Written(&'a [u8]),
+    /// They are what they were.
+    Same,
+    /// Nothing.
+    Unknown,
+}
+
 /// A [`Mounter`] around another, which remembers what every path was before its first change.
 pub struct Recording<M> {
     inner: M,
@@ -123,27 +134,32 @@ impl<M: Mounter> Recording<M> {
         })
     }
 
-    /// Runs a change, with the states of `path` before and after. `after` spares reading back what was just written.
+    /// Runs a change, with the states of `path` before and after. What is known of its contents spares reading them back.
     fn record<T>(
         &mut self,
         path: &str,
-        contents: Option<&[u8]>,
+        contents: After<'_>,
         change: impl FnOnce(&mut M) -> Result<T>,
     ) -> Result<T> {
-        let path = self.follow(path, contents.is_some())?;
+        let path = self.follow(path, matches!(contents, After::Written(_)))?;
         let before = match self.changes.get(&path) {
             Some((before, _)) => before.clone(),
             None => self.state(&path)?,
         };
         let result = change(&mut self.inner);
-        self.hashes.clear();
+        if !matches!(contents, After::Same) {
+            self.hashes.clear();
+        }
         let after = match (&result, contents) {
-            (Ok(_), Some(contents)) => {
+            (Ok(_), After::Written(contents)) => {
                 let metadata = self.inner.metadata(&path)?;
                 file_state(contents, owner(&metadata))
             }
             _ => self.state(&path)?,
         };
+        if let State::Binary { size, hash: Some(hash), .. } = &after {
+            self.hashes.insert(path.clone(), (*size, hash.clone()));
+        }
         self.changes.insert(path, (before, after));
         result
     }
@@ -244,7 +260,7 @@ impl<M: Mounter> GuestFs for Recording<M> {
         Ok(contents)
     }
     fn write(&mut self, path: &str, contents: &[u8], mode: u32) -> Result<()> {
-        self.record(path, Some(contents), |inner| inner.write(path, contents, mode))
+        self.record(path, After::Written(contents), |inner| inner.write(path, contents, mode))
     }
     fn create_dir(&mut self, path: &str) -> Result<()> {
         // Each directory that this makes is a change of its own.
@@ -253,13 +269,13 @@ impl<M: Mounter> GuestFs for Recording<M> {
             directory.push('/');
             directory.push_str(name);
             if !self.inner.exists(&directory)? {
-                self.record(&directory, None, |inner| inner.create_dir(&directory))?;
+                self.record(&directory, After::Unknown, |inner| inner.create_dir(&directory))?;
             }
         }
         self.inner.create_dir(path)
     }
     fn symlink(&mut self, target: &str, path: &str) -> Result<()> {
-        self.record(path, None, |inner| inner.symlink(target, path))
+        self.record(path, After::Unknown, |inner| inner.symlink(target, path))
     }
     fn rename(&mut self, from: &str, to: &str) -> Result<()> {
         // The new name holds what the old one held, which need not be read twice.
@@ -274,10 +290,10 @@ impl<M: Mounter> GuestFs for Recording<M> {
         Ok(())
     }
     fn remove(&mut self, path: &str) -> Result<()> {
-        self.record(path, None, |inner| inner.remove(path))
+        self.record(path, After::Unknown, |inner| inner.remove(path))
     }
     fn set_owner(&mut self, path: &str, uid: u32, gid: u32, mode: u32) -> Result<()> {
-        self.record(path, None, |inner| inner.set_owner(path, uid, gid, mode))
+        self.record(path, After::Same, |inner| inner.set_owner(path, uid, gid, mode))
     }
     fn xattr(&mut self, path: &str, name: &str) -> Result<Option<Vec<u8>>> {
         self.inner.xattr(path, name)
