@@ -17,7 +17,7 @@ use std::thread;
 
 /// How many bytes of a disk's changes are kept in memory; the rest, a changed initramfs mostly, is as fast in the page
 /// cache, behind a spill file.
-const CHANGES_IN_MEMORY: u64 = 4 << 20;
+const CHANGES_IN_MEMORY: u64 = 1 << 20;
 
 /// A source with its disks open.
 pub(crate) struct Opened {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use zerocopy::FromBytes;
 
 /// How many bytes of decompressed grains are kept for readers that want less than a grain.
-const CACHE_BYTES: u64 = 8 << 20;
+const CACHE_BYTES: u64 = 2 << 20;
 
 /// Where a compressed grain is.
 #[derive(Clone, Copy, Debug)]
