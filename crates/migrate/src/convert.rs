@@ -93,10 +93,9 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
     let rehearsal = match &conversion.rehearse {
         None => None,
         Some(options) => {
-            let staged = plan.disks.iter().map(|disk| stage.path(&disk.file)).collect::<Vec<_>>();
             reporter.begin(&format!("rehearsing {} on {}", plan.name, conversion.profile.name));
             let evidence = timings.time("rehearse", || {
-                crate::rehearsal::rehearse_files(&staged, &plan, conversion.profile, options)
+                crate::rehearsal::rehearse_files(stage.directory(), &plan, conversion.profile, options)
             })?;
             if !evidence.booted() {
                 return Ok(Outcome::NotBooted(Box::new(NotBooted { plan, evidence })));

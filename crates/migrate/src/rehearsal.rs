@@ -3,14 +3,14 @@
 use crate::error::{Error, Result};
 use crate::manifest::{self, Manifest};
 use crate::opened::Opened;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedDisk};
 use block::BlockRead;
 use dialect::adapt;
 use image::{DirectoryGate, Gate};
 use machine::Machine;
 use profile::Profile;
 use rehearse::{Evidence, Options};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Rehearses what `path` means: a directory or manifest that a conversion wrote, or a source, which is then booted
@@ -22,9 +22,9 @@ pub fn rehearse_path(path: &Path, profile: &'static Profile, options: &Options) 
     if path.is_dir() || manifest::is_manifest(path) {
         let path = Manifest::find(path)?;
         let manifest = Manifest::read(&path)?;
-        let directory = path.parent().unwrap_or(Path::new("."));
-        let files: Vec<_> = manifest.plan.disks.iter().map(|disk| directory.join(&disk.file)).collect();
-        return rehearse_files(&files, &manifest.plan, profile, options);
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return rehearse_files(directory, &manifest.plan, profile, options);
     }
     let opened = Opened::open(path)?;
     let adapted = adapt(&opened.package.machine, profile);
@@ -35,17 +35,23 @@ pub fn rehearse_path(path: &Path, profile: &'static Profile, options: &Options) 
     rehearse(&disks, &adapted.machine, profile, options)
 }
 
-/// Rehearses the files of a plan that was carried out.
+/// Rehearses a plan whose disks lie in `directory`. Their names are untrusted: none leads out of it.
 ///
 /// # Errors
 /// As [`rehearse_path`].
 pub fn rehearse_files(
-    files: &[PathBuf],
+    directory: &Path,
     plan: &Plan,
     profile: &'static Profile,
     options: &Options,
 ) -> Result<Evidence> {
-    let disks = files.iter().map(|file| open(file)).collect::<Result<Vec<_>>>()?;
+    let refuse = |error| Error::image(directory, error);
+    let gate = DirectoryGate::new(directory).map_err(|error| refuse(error.into()))?;
+    let gate: Arc<dyn Gate> = Arc::new(gate);
+    let open = |disk: &PlannedDisk| -> Result<Arc<dyn BlockRead>> {
+        Ok(Arc::new(image::open(&gate, &disk.file).map_err(refuse)?))
+    };
+    let disks = plan.disks.iter().map(open).collect::<Result<Vec<_>>>()?;
     rehearse(&disks, &plan.machine, profile, options)
 }
 
@@ -57,13 +63,4 @@ fn rehearse(
 ) -> Result<Evidence> {
     rehearse::rehearse(disks, machine, profile, options)
         .map_err(|error| Error::Rehearsal { name: machine.name.clone(), source: Box::new(error) })
-}
-
-fn open(file: &Path) -> Result<Arc<dyn BlockRead>> {
-    let open = || {
-        let (gate, name) = DirectoryGate::for_file(file)?;
-        let gate: Arc<dyn Gate> = Arc::new(gate);
-        image::open(&gate, &name)
-    };
-    Ok(Arc::new(open().map_err(|error| Error::image(file, error))?))
 }

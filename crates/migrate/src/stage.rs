@@ -55,6 +55,11 @@ impl Stage {
         self.directory.join(file)
     }
 
+    /// Where the files of the target are until they are published.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Writes a small file of the target and flushes it.
     ///
     /// # Errors
