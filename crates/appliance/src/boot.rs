@@ -5,6 +5,7 @@ use crate::error::{self, Error, Result};
 use crate::files::serial;
 use crate::initramfs;
 use crate::kernel::{self, Kernel};
+use crate::mapped::Mapped;
 use agent::{Reply, Request};
 use guest::fs::Mounter;
 use guest::volume::{Volume, VolumeId};
@@ -123,13 +124,14 @@ impl Appliance {
             return Err(Error::TooManyVolumes { count, most: MOST_VOLUMES });
         }
         let server = serve(volumes, &directory.path().join("nbd.sock"))?;
-        let initrd = directory.path().join("initramfs");
-        let size = write_initramfs(&initrd, &kernel, &attached)?;
+        let initrd = Mapped::own(directory.path().join("initramfs"));
+        let size = write_initramfs(initrd.path(), &kernel, &attached)?;
+        let image = Mapped::copy(&kernel.startable(), directory.path().join("kernel"))?;
         let mut vm = Vm::new(machine(options, &binary), choice.accelerator);
         describe(options, &mut vm, server.path(), &attached);
         vm.boot = Boot::Kernel {
-            kernel: kernel.startable(),
-            initrd: Some(initrd),
+            kernel: image.path().to_path_buf(),
+            initrd: Some(initrd.path().to_path_buf()),
             command_line: COMMAND_LINE.to_string(),
         };
         tracing::debug!(kernel = kernel.version, accelerator = %choice.accelerator, reason = choice.reason, "boot");
@@ -152,6 +154,8 @@ impl Appliance {
             _directory: directory,
         };
         appliance.greet(options.ready_limit)?;
+        image.release();
+        initrd.release();
         Ok(appliance)
     }
 

@@ -25,6 +25,7 @@ mod error;
 mod files;
 mod initramfs;
 pub mod kernel;
+mod mapped;
 mod modules;
 mod ntfs;
 
