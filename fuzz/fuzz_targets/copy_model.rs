@@ -2,7 +2,7 @@
 #![no_main]
 
 use block::{BlockWrite, MemoryDisk, conformance};
-use image::{CopyOptions, DirectoryGate, Gate, NoProgress, OutputFormat};
+use image::{CopyOptions, DirectoryGate, Gate, NewImage, NoProgress};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ fuzz_target!(|input: Input| {
     let mut expected = source.to_bytes();
     let directory = tempfile::tempdir().expect("there is a temporary directory");
     let path = directory.path().join("copy");
-    let format = if input.qcow2 { OutputFormat::Qcow2 } else { OutputFormat::Raw };
+    let format = if input.qcow2 { NewImage::qcow2() } else { NewImage::raw() };
     let options = CopyOptions { threads: usize::from(input.threads % 5), ..CopyOptions::default() };
     let report =
-        image::copy(Arc::new(source), &path, format, &options, &NoProgress).expect("it can be copied");
+        image::copy(Arc::new(source), &path, &format, &options, &NoProgress).expect("it can be copied");
     assert_eq!(report.blake3, Some(blake3::hash(&expected)));
     if input.qcow2 {
         expected.resize(expected.len().next_multiple_of(512), 0);

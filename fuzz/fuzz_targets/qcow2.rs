@@ -4,7 +4,7 @@
 mod one_file;
 
 use block::{BlockWrite, MemoryDisk};
-use image::{CopyOptions, NoProgress, OutputFormat};
+use image::{CopyOptions, NewImage, NoProgress};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use one_file::{Patch, exercise, patched};
@@ -25,7 +25,7 @@ fn image() -> &'static [u8] {
         disk.write_at(&[0x22; 10], (1 << 20) - 10).expect("it fits");
         let directory = tempfile::tempdir().expect("there is a temporary directory");
         let path = directory.path().join("disk");
-        image::copy(Arc::new(disk), &path, OutputFormat::Qcow2, &CopyOptions::default(), &NoProgress)
+        image::copy(Arc::new(disk), &path, &NewImage::qcow2(), &CopyOptions::default(), &NoProgress)
             .expect("it can be written");
         std::fs::read(path).expect("it can be read")
     })

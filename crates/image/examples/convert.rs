@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "it prints what it did")]
 
-use image::{CopyOptions, DirectoryGate, Gate, NoProgress, OutputFormat};
+use image::{CopyOptions, DirectoryGate, Gate, NewImage, NoProgress};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: convert SOURCE TARGET [qcow2|raw] [--no-digest]".into());
     };
     let has = |word: &str| rest.iter().any(|argument| argument == word);
-    let format = if has("raw") { OutputFormat::Raw } else { OutputFormat::Qcow2 };
+    let format = if has("raw") { NewImage::raw() } else { NewImage::qcow2() };
     let options = CopyOptions { overwrite: true, digest: !has("--no-digest"), ..CopyOptions::default() };
     let (gate, name) = DirectoryGate::for_file(source)?;
     let gate: Arc<dyn Gate> = Arc::new(gate);
     let image = image::open(&gate, &name)?;
-    let report = image::copy(Arc::new(image), Path::new(target), format, &options, &NoProgress)?;
+    let report = image::copy(Arc::new(image), Path::new(target), &format, &options, &NoProgress)?;
     println!("{report:?}");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Why an image could not be opened, read or written.
 
 use crate::gate::GateError;
-use crate::{gzip, qcow2, vmdk};
+use crate::{gzip, parallels, qcow, qcow2, qed, vdi, vhd, vhdx, vmdk};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,38 +12,51 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A VMDK is damaged, or uses something that is not supported.
+    /// A file is damaged, or uses something that is not supported.
     #[error("{}{}: {reason}", path.display(), at(*offset))]
-    Vmdk {
+    Format {
         /// The file.
         path: PathBuf,
         /// Where in the file, in bytes, where that is known.
         offset: Option<u64>,
         /// What is wrong.
-        reason: vmdk::Reason,
+        reason: Reason,
     },
-    /// A qcow2 image is damaged, or uses something that is not supported.
-    #[error("{}{}: {reason}", path.display(), at(*offset))]
-    Qcow2 {
-        /// The file.
+    /// The parent was written since the image that stands on it was made.
+    #[error(
+        "{}: the parent {parent:?} changed: its content ID is {found}, and this delta was made on {expected}",
+        path.display()
+    )]
+    ParentChanged {
+        /// The image that stands on it.
         path: PathBuf,
-        /// Where in the file, in bytes, where that is known.
-        offset: Option<u64>,
-        /// What is wrong.
-        reason: qcow2::Reason,
+        /// The parent's name.
+        parent: String,
+        /// The parent's content ID, or that it has none.
+        found: String,
+        /// The content ID that the image expects.
+        expected: String,
     },
-    /// A gzip stream is damaged.
-    #[error("{}{}: {reason}", path.display(), at(*offset))]
-    Gzip {
+    /// A new image cannot be made in this way.
+    #[error("{format} has no {what}")]
+    Option {
+        /// The format's name.
+        format: &'static str,
+        /// What was asked for.
+        what: String,
+    },
+    /// An image cannot be changed in this way.
+    #[error("cannot {operation} {}: {why}", path.display())]
+    InPlace {
+        /// What was asked for, as a verb.
+        operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// Where in the file, in bytes, where that is known.
-        offset: Option<u64>,
-        /// What is wrong.
-        reason: gzip::Reason,
+        /// Why not.
+        why: String,
     },
     /// The format is known, and cannot be read.
-    #[error("{} is {format}; not supported yet", path.display())]
+    #[error("{} is {format}; not supported", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -125,6 +138,63 @@ pub enum Error {
     },
 }
 
+/// What is wrong with a file, by its format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A VMDK.
+    Vmdk(#[from] vmdk::Reason),
+    /// A qcow2 image.
+    Qcow2(#[from] qcow2::Reason),
+    /// A VHD.
+    Vhd(#[from] vhd::Reason),
+    /// A VHDX.
+    Vhdx(#[from] vhdx::Reason),
+    /// A VDI.
+    Vdi(#[from] vdi::Reason),
+    /// A Parallels image.
+    Parallels(#[from] parallels::Reason),
+    /// A QED image.
+    Qed(#[from] qed::Reason),
+    /// A qcow image of version 1.
+    Qcow(#[from] qcow::Reason),
+    /// A gzip stream.
+    Gzip(#[from] gzip::Reason),
+}
+
+impl Reason {
+    /// What sort of trouble it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Vmdk(reason) => reason.kind(),
+            Self::Qcow2(reason) => reason.kind(),
+            Self::Vhd(reason) => reason.kind(),
+            Self::Vhdx(reason) => reason.kind(),
+            Self::Vdi(reason) => reason.kind(),
+            Self::Parallels(reason) => reason.kind(),
+            Self::Qed(reason) => reason.kind(),
+            Self::Qcow(reason) => reason.kind(),
+            Self::Gzip(_) => ErrorKind::Damaged,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Vmdk(reason) => reason.remedy(),
+            Self::Qcow2(reason) => reason.remedy(),
+            Self::Vhd(reason) => reason.remedy(),
+            Self::Vhdx(reason) => reason.remedy(),
+            Self::Vdi(reason) => reason.remedy(),
+            Self::Parallels(reason) => reason.remedy(),
+            Self::Qed(reason) => reason.remedy(),
+            Self::Qcow(reason) => reason.remedy(),
+            Self::Gzip(_) => None,
+        }
+    }
+}
+
 /// What sort of trouble an [`Error`] is, for callers that act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -151,10 +221,12 @@ impl Error {
     /// What sort of trouble it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Vmdk { reason, .. } => reason.kind(),
-            Self::Qcow2 { reason, .. } => reason.kind(),
-            Self::Gzip { .. } | Self::ChainTooDeep { .. } | Self::ChainLoop { .. } => ErrorKind::Damaged,
-            Self::Unsupported { .. } | Self::TooLarge { .. } => ErrorKind::Unsupported,
+            Self::Format { reason, .. } => reason.kind(),
+            Self::ParentChanged { .. } => ErrorKind::ParentChanged,
+            Self::ChainTooDeep { .. } | Self::ChainLoop { .. } => ErrorKind::Damaged,
+            Self::Unsupported { .. } | Self::TooLarge { .. } | Self::Option { .. } | Self::InPlace { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::Gate(error) => error.kind(),
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::Exists { .. } => ErrorKind::Exists,
@@ -165,9 +237,9 @@ impl Error {
     /// The file that it is about, where it is about one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Vmdk { path, .. }
-            | Self::Qcow2 { path, .. }
-            | Self::Gzip { path, .. }
+            Self::Format { path, .. }
+            | Self::ParentChanged { path, .. }
+            | Self::InPlace { path, .. }
             | Self::Unsupported { path, .. }
             | Self::ChainTooDeep { path, .. }
             | Self::ChainLoop { path }
@@ -175,7 +247,7 @@ impl Error {
             | Self::Host { path, .. }
             | Self::NoSpace { path, .. }
             | Self::Exists { path } => Some(path),
-            Self::Gate(_) | Self::Source { .. } | Self::TooLarge { .. } => None,
+            Self::Gate(_) | Self::Source { .. } | Self::TooLarge { .. } | Self::Option { .. } => None,
         }
     }
 
@@ -183,7 +255,10 @@ impl Error {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Gate(error) => Some(error.remedy()),
-            Self::Vmdk { reason, .. } => reason.remedy(),
+            Self::Format { reason, .. } => reason.remedy(),
+            Self::ParentChanged { .. } => Some(
+                "take the parent from the same backup as the delta, or consolidate the snapshots at the source",
+            ),
             Self::NoSpace { .. } => Some("free some space, or choose a target on another filesystem"),
             Self::Exists { .. } => Some("remove it, choose another name, or allow it to be overwritten"),
             Self::Unsupported { .. } => Some("convert it to qcow2 or raw with the product that wrote it"),

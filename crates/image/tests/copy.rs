@@ -5,7 +5,7 @@
 mod support;
 
 use block::{BlockRead, BlockWrite, Extent, MemoryDisk};
-use image::{CopyOptions, Error, NoProgress, OutputFormat, Progress};
+use image::{CopyOptions, Error, NewImage, NoProgress, Progress};
 use proptest::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use support::{disk, qemu_img};
 
-const FORMATS: [OutputFormat; 2] = [OutputFormat::Raw, OutputFormat::Qcow2];
+const FORMATS: [fn() -> NewImage; 2] = [NewImage::raw, NewImage::qcow2];
 
-fn copy(source: Arc<dyn BlockRead>, target: &Path, format: OutputFormat) -> image::CopyReport {
-    image::copy(source, target, format, &CopyOptions::default(), &NoProgress).unwrap()
+fn copy(source: Arc<dyn BlockRead>, target: &Path, new: &NewImage) -> image::CopyReport {
+    image::copy(source, target, new, &CopyOptions::default(), &NoProgress).unwrap()
 }
 
-/// Copies `bytes` in `format` and holds the copy against them, by QEMU and by ourselves.
-fn round_trip(bytes: &[u8], format: OutputFormat) {
+/// Copies `bytes` to a `new` image and holds the copy against them, by QEMU and by ourselves.
+fn round_trip(bytes: &[u8], new: &NewImage) {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("copy.img");
-    let report = copy(Arc::new(MemoryDisk::from_bytes(bytes.to_vec())), &target, format);
+    let report = copy(Arc::new(MemoryDisk::from_bytes(bytes.to_vec())), &target, new);
     assert_eq!(report.blake3, Some(blake3::hash(bytes)));
     assert_eq!(report.virtual_size, bytes.len() as u64);
     assert_eq!(report.data_bytes + report.zero_bytes, report.virtual_size);
-    if format == OutputFormat::Qcow2 {
+    if new.format.name == "qcow2" {
         qemu_img(directory.path(), &["check", "-q", "-f", "qcow2", "copy.img"]);
     }
     // QEMU counts in sectors.
@@ -35,11 +35,11 @@ fn round_trip(bytes: &[u8], format: OutputFormat) {
         support::file(directory.path(), "expected.raw", bytes);
         qemu_img(
             directory.path(),
-            &["compare", "-F", format.name(), "-f", "raw", "expected.raw", "copy.img"],
+            &["compare", "-F", new.format.name, "-f", "raw", "expected.raw", "copy.img"],
         );
     }
     let mut expected = bytes.to_vec();
-    if format == OutputFormat::Qcow2 {
+    if new.format.name == "qcow2" {
         expected.resize(bytes.len().next_multiple_of(512), 0);
     }
     block::conformance::read(&support::open(&target).unwrap(), &expected);
@@ -58,12 +58,12 @@ fn disks_of_every_sort_of_size_arrive() {
     for size in [512, 65_536, (1 << 20) - 512, 1 << 20, (1 << 20) + 512, (7 << 20) + 99 * 512, 1000, 32 << 20]
     {
         for format in FORMATS {
-            round_trip(&disk(size), format);
+            round_trip(&disk(size), &format());
         }
     }
     for format in FORMATS {
-        round_trip(&[], format);
-        round_trip(&vec![0; 5 << 20], format);
+        round_trip(&[], &format());
+        round_trip(&vec![0; 5 << 20], &format());
     }
 }
 
@@ -82,7 +82,7 @@ proptest! {
             let length = length.min(size - start);
             source.write_at(&vec![byte; length as usize], start).unwrap();
         }
-        round_trip(&source.to_bytes(), if qcow2 { OutputFormat::Qcow2 } else { OutputFormat::Raw });
+        round_trip(&source.to_bytes(), &if qcow2 { NewImage::qcow2() } else { NewImage::raw() });
     }
 }
 
@@ -95,7 +95,7 @@ fn a_large_qcow2_with_many_tables_is_sound() {
     }
     let target = directory.path().join("large.qcow2");
     let options = CopyOptions { digest: false, ..CopyOptions::default() };
-    image::copy(Arc::new(source.clone()), &target, OutputFormat::Qcow2, &options, &NoProgress).unwrap();
+    image::copy(Arc::new(source.clone()), &target, &NewImage::qcow2(), &options, &NoProgress).unwrap();
     qemu_img(directory.path(), &["check", "-q", "large.qcow2"]);
     let copy = support::open(&target).unwrap();
     for place in [0, 511 << 20, (1 << 30) - 1, (2 << 40) + 77, (3 << 40) - 1] {
@@ -112,7 +112,7 @@ fn the_copy_is_the_same_whatever_the_number_of_threads() {
     let with = |threads: usize| {
         let target = directory.path().join(format!("{threads}.qcow2"));
         let options = CopyOptions { threads, ..CopyOptions::default() };
-        image::copy(Arc::clone(&source), &target, OutputFormat::Qcow2, &options, &NoProgress).unwrap();
+        image::copy(Arc::clone(&source), &target, &NewImage::qcow2(), &options, &NoProgress).unwrap();
         std::fs::read(target).unwrap()
     };
     let alone = with(1);
@@ -128,7 +128,7 @@ fn a_nearly_empty_disk_of_64_tib_takes_no_time() {
     source.write_at(b"somewhere", 40 << 40).unwrap();
     let target = directory.path().join("huge.qcow2");
     let options = CopyOptions { digest: false, ..CopyOptions::default() };
-    let report = image::copy(Arc::new(source), &target, OutputFormat::Qcow2, &options, &NoProgress).unwrap();
+    let report = image::copy(Arc::new(source), &target, &NewImage::qcow2(), &options, &NoProgress).unwrap();
     assert_eq!((report.data_bytes, report.blake3), (65_536, None));
     let mut bytes = [0; 9];
     support::open(&target).unwrap().read_at(&mut bytes, 40 << 40).unwrap();
@@ -157,7 +157,7 @@ fn progress_ends_at_the_size() {
     source.write_at(&[1; 5000], 4 << 20).unwrap();
     let counter = Counter { total: AtomicU64::new(0), done: AtomicU64::new(0) };
     let target = directory.path().join("copy.raw");
-    image::copy(Arc::new(source), &target, OutputFormat::Raw, &CopyOptions::default(), &counter).unwrap();
+    image::copy(Arc::new(source), &target, &NewImage::raw(), &CopyOptions::default(), &counter).unwrap();
     assert_eq!((counter.total.into_inner(), counter.done.into_inner()), (size, size));
 }
 
@@ -200,7 +200,7 @@ fn a_source_that_fails_leaves_nothing_behind() {
             let source = Failing { size: 50 << 20, bad: 20 << 20 };
             let options = CopyOptions { threads, ..CopyOptions::default() };
             let target = directory.path().join("copy.img");
-            let error = image::copy(Arc::new(source), &target, format, &options, &NoProgress).unwrap_err();
+            let error = image::copy(Arc::new(source), &target, &format(), &options, &NoProgress).unwrap_err();
             assert!(matches!(error, Error::Source { .. }), "{error}");
             assert!(support::chain(&error).ends_with("a bad sector"), "{}", support::chain(&error));
             assert_eq!(entries(directory.path()), [] as [PathBuf; 0]);
@@ -214,7 +214,7 @@ fn too_little_space_is_said_before_anything_is_written() {
     let source = Failing { size: 1 << 55, bad: 1 << 55 };
     let target = directory.path().join("copy.raw");
     let error =
-        image::copy(Arc::new(source), &target, OutputFormat::Raw, &CopyOptions::default(), &NoProgress)
+        image::copy(Arc::new(source), &target, &NewImage::raw(), &CopyOptions::default(), &NoProgress)
             .unwrap_err();
     let Error::NoSpace { path, needed, available } = &error else { panic!("{error}") };
     assert_eq!((path, *needed), (&target, 1 << 55));
@@ -231,7 +231,7 @@ fn what_exists_is_not_replaced_unless_told() {
     let source: Arc<dyn BlockRead> = Arc::new(MemoryDisk::from_bytes(vec![7; 512]));
     let mut options = CopyOptions::default();
     let again = |options: &CopyOptions| {
-        image::copy(Arc::clone(&source), &target, OutputFormat::Raw, options, &NoProgress)
+        image::copy(Arc::clone(&source), &target, &NewImage::raw(), options, &NoProgress)
     };
     assert!(matches!(again(&options), Err(Error::Exists { .. })));
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
@@ -243,7 +243,7 @@ fn what_exists_is_not_replaced_unless_told() {
 #[test]
 fn a_report_is_readable_json() {
     let directory = tempfile::tempdir().unwrap();
-    let report = copy(Arc::new(MemoryDisk::new(512)), &directory.path().join("copy.raw"), OutputFormat::Raw);
+    let report = copy(Arc::new(MemoryDisk::new(512)), &directory.path().join("copy.raw"), &NewImage::raw());
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["blake3"], blake3::hash(&[0; 512]).to_hex().as_str());
     assert_eq!(json["zero_bytes"], 512);

@@ -221,7 +221,7 @@ fn copy_disk(
 ) -> Result<DiskRecord> {
     let progress = reporter.measured(&format!("copying {}", disk.id));
     let options = image::copy::CopyOptions::default();
-    let report = image::copy::copy(source, path, disk.format.into(), &options, progress.as_ref())
+    let report = image::copy::copy(source, path, &disk.format.into(), &options, progress.as_ref())
         .map_err(|source| Error::Copy { disk: disk.id.clone(), source })?;
     Ok(DiskRecord {
         id: disk.id.clone(),

@@ -4,7 +4,7 @@ use crate::name::{self, VmName};
 use dialect::adapt::{self, Adapted};
 use dialect::{DiskFile, RenderError, RenderOptions, libvirt, qemu_script};
 use guest::inspect::Inspection;
-use image::copy::OutputFormat;
+use image::NewImage;
 use machine::{Loss, Machine, Objection};
 use profile::Profile;
 use serde::{Deserialize, Serialize};
@@ -69,11 +69,11 @@ impl DiskFormat {
     }
 }
 
-impl From<DiskFormat> for OutputFormat {
+impl From<DiskFormat> for NewImage {
     fn from(format: DiskFormat) -> Self {
         match format {
-            DiskFormat::Qcow2 => Self::Qcow2,
-            DiskFormat::Raw => Self::Raw,
+            DiskFormat::Qcow2 => Self::qcow2(),
+            DiskFormat::Raw => Self::raw(),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The workers of a copy: [`Engine`].
 
-use super::partial::PartialFile;
+use super::layout::{Layout, Packer, Packers};
+use super::partial::PartialImage;
 use super::survey::{Item, Survey};
 use super::tree::{self, Tree};
-use super::{CHUNK, Layout, Progress, source_error};
+use super::{CHUNK, Files, Place, Progress, source_error};
 use crate::error::{Error, Result};
 use block::{BlockRead, is_zero};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -29,19 +29,20 @@ pub(super) struct Engine<'a> {
     failure: Mutex<Option<Error>>,
 }
 
-/// The file that is being written.
+/// The image that is being written.
 pub(super) struct Target<'a> {
-    partial: &'a PartialFile,
+    partial: &'a PartialImage,
     layout: Mutex<Box<dyn Layout>>,
+    packers: Option<Packers>,
     unit: usize,
     /// How many bytes may be needed in all, for the message when they are not there.
     needed: u64,
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(partial: &'a PartialFile, layout: Box<dyn Layout>, needed: u64) -> Self {
-        let unit = layout.unit() as usize;
-        Self { partial, layout: Mutex::new(layout), unit, needed }
+    pub(super) fn new(partial: &'a PartialImage, layout: Box<dyn Layout>, needed: u64) -> Self {
+        let (unit, packers) = (layout.unit() as usize, layout.packers());
+        Self { partial, layout: Mutex::new(layout), packers, unit, needed }
     }
 
     fn error(&self, error: io::Error) -> Error {
@@ -146,7 +147,7 @@ impl<'a> Engine<'a> {
             return Err(error);
         }
         if let Some(target) = &self.target {
-            lock(&target.layout).finish(target.partial.file()).map_err(|error| target.error(error))?;
+            lock(&target.layout).finish(target.partial).map_err(|error| target.error(error))?;
         }
         let digest =
             self.tree.and_then(|tree| tree.into_inner().unwrap_or_else(PoisonError::into_inner).finish());
@@ -157,7 +158,7 @@ impl<'a> Engine<'a> {
     fn flush(&self, target: &Target) {
         while self.flush.wait() {
             // The system reports a failed write to the first who asks.
-            if let Err(error) = target.partial.file().sync_data() {
+            if let Err(error) = target.partial.sync_data() {
                 self.fail(target.error(error));
             }
         }
@@ -172,9 +173,14 @@ impl<'a> Engine<'a> {
         // A worker that panics must not leave the others waiting for its turn.
         let stop = StopOnPanic(&self.turn);
         let mut buffer = vec![0; CHUNK.min(self.source.size()) as usize];
+        let mut packing = self
+            .target
+            .as_ref()
+            .and_then(|target| target.packers.as_ref())
+            .map(|packers| Packing::new(packers()));
         while !self.turn.is_stopped() {
             let done = self.next().and_then(|work| match work {
-                Some((number, item)) => self.item(number, item, &mut buffer).map(|()| true),
+                Some((number, item)) => self.item(number, item, &mut buffer, packing.as_mut()).map(|()| true),
                 None => Ok(false),
             });
             match done {
@@ -208,7 +214,7 @@ impl<'a> Engine<'a> {
         Ok(Some((number, item)))
     }
 
-    fn item(&self, number: u64, item: Item, buffer: &mut [u8]) -> Result<()> {
+    fn item(&self, number: u64, item: Item, buffer: &mut [u8], packing: Option<&mut Packing>) -> Result<()> {
         let range = match item {
             Item::Zero(range) => {
                 if self.target.is_some() {
@@ -223,7 +229,7 @@ impl<'a> Engine<'a> {
             Item::Data { range, data } => {
                 let buffer = buffer.get_mut(..(range.end - range.start) as usize).unwrap_or_default();
                 self.read(buffer, range.start, data)?;
-                self.write(number, buffer, range.start)?;
+                self.write(number, buffer, range.start, packing)?;
                 if let Some(tree) = &self.tree {
                     let part = tree::hash(buffer, range.start, self.source.size());
                     lock(tree).add(range.clone(), part);
@@ -244,23 +250,109 @@ impl<'a> Engine<'a> {
         self.source.read_at(wanted, data.start).map_err(|error| source_error(data.start, error))
     }
 
-    fn write(&self, number: u64, buffer: &[u8], start: u64) -> Result<()> {
+    fn write(&self, number: u64, buffer: &[u8], start: u64, packing: Option<&mut Packing>) -> Result<()> {
         let Some(target) = &self.target else { return Ok(()) };
         let runs = runs(buffer, target.unit);
-        let file = target.partial.file();
+        let written = match packing {
+            Some(packing) => self.write_packed(target, number, packing, (buffer, start), &runs),
+            None => self.write_plain(target, number, (buffer, start), &runs),
+        };
+        let before = self.stored.fetch_add(written.map_err(|error| target.error(error))?, Ordering::Relaxed);
+        if before / FLUSH != self.stored.load(Ordering::Relaxed) / FLUSH {
+            self.flush.request();
+        }
+        Ok(())
+    }
+
+    /// Writes `runs` of `buffer`, which begins at byte `start` of the disk, as they are; answers with their length.
+    fn write_plain(
+        &self,
+        target: &Target,
+        number: u64,
+        (buffer, start): (&[u8], u64),
+        runs: &[Range<usize>],
+    ) -> io::Result<u64> {
         let places = self.turn.take(number, || {
             let mut layout = lock(&target.layout);
-            runs.iter()
-                .map(|run| layout.place(file, start + run.start as u64..start + run.end as u64))
-                .collect::<io::Result<Vec<u64>>>()
+            let place = |run: &Range<usize>| {
+                layout.place(target.partial, start + run.start as u64..start + run.end as u64)
+            };
+            runs.iter().map(place).collect::<io::Result<Vec<Place>>>()
         });
-        let Some(places) = places else { return Ok(()) };
-        for (run, place) in runs.into_iter().zip(places.map_err(|error| target.error(error))?) {
-            let data = buffer.get(run).unwrap_or_default();
-            file.write_all_at(data, place).map_err(|error| target.error(error))?;
-            let before = self.stored.fetch_add(data.len() as u64, Ordering::Relaxed);
-            if before / FLUSH != (before + data.len() as u64) / FLUSH {
-                self.flush.request();
+        let mut stored = 0;
+        for (run, place) in runs.iter().zip(places.transpose()?.unwrap_or_default()) {
+            let data = buffer.get(run.clone()).unwrap_or_default();
+            target.partial.write(data, place)?;
+            stored += data.len() as u64;
+        }
+        Ok(stored)
+    }
+
+    /// Packs the units of `runs` and writes them; answers with the length of what they hold.
+    fn write_packed(
+        &self,
+        target: &Target,
+        number: u64,
+        packing: &mut Packing,
+        (buffer, start): (&[u8], u64),
+        runs: &[Range<usize>],
+    ) -> io::Result<u64> {
+        packing.pack(buffer, start, runs, target.unit)?;
+        let places = self.turn.take(number, || {
+            let mut layout = lock(&target.layout);
+            let place = |unit: &Unit| {
+                let range = start + unit.range.start as u64..start + unit.range.end as u64;
+                match &unit.packed {
+                    Some(packed) => layout.place_packed(target.partial, range, packed.len() as u64),
+                    None => layout.place(target.partial, range),
+                }
+            };
+            packing.units.iter().map(place).collect::<io::Result<Vec<Place>>>()
+        });
+        let mut stored = 0;
+        for (unit, place) in packing.units.iter().zip(places.transpose()?.unwrap_or_default()) {
+            let data = match &unit.packed {
+                Some(packed) => packing.packed.get(packed.clone()),
+                None => buffer.get(unit.range.clone()),
+            };
+            target.partial.write(data.unwrap_or_default(), place)?;
+            stored += unit.range.len() as u64;
+        }
+        Ok(stored)
+    }
+}
+
+/// What a worker compresses with.
+struct Packing {
+    packer: Box<dyn Packer>,
+    /// The packed units of a chunk, one behind the other.
+    packed: Vec<u8>,
+    units: Vec<Unit>,
+}
+
+/// A unit of a chunk.
+struct Unit {
+    /// Which bytes of the chunk it holds.
+    range: Range<usize>,
+    /// Which of the packed bytes it became; `None` when it is stored as it is.
+    packed: Option<Range<usize>>,
+}
+
+impl Packing {
+    fn new(packer: Box<dyn Packer>) -> Self {
+        Self { packer, packed: Vec::new(), units: Vec::new() }
+    }
+
+    fn pack(&mut self, buffer: &[u8], start: u64, runs: &[Range<usize>], unit: usize) -> io::Result<()> {
+        self.packed.clear();
+        self.units.clear();
+        for run in runs {
+            for place in run.clone().step_by(unit) {
+                let range = place..run.end.min(place + unit);
+                let before = self.packed.len();
+                let data = buffer.get(range.clone()).unwrap_or_default();
+                let shorter = self.packer.pack(start + place as u64, data, &mut self.packed)?;
+                self.units.push(Unit { range, packed: shorter.then_some(before..self.packed.len()) });
             }
         }
         Ok(())

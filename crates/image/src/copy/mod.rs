@@ -5,21 +5,19 @@
 //! and hashes. What the source says is zero is never read, and zeroes are never stored.
 
 mod engine;
+mod layout;
 mod partial;
 mod survey;
 mod tree;
 
+use crate::create::NewImage;
 use crate::error::{Error, Result};
-use crate::qcow2::Qcow2Layout;
-use crate::raw::RawLayout;
 use block::BlockRead;
 use engine::{Engine, Target};
-use partial::PartialFile;
+pub(crate) use layout::{Files, Layout, Place};
+use partial::PartialImage;
 use serde::{Serialize, Serializer};
-use std::fs::File;
 use std::io;
-use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,32 +29,6 @@ pub(crate) const CHUNK: u64 = 1 << 20;
 const MAX_THREADS: usize = 64;
 /// What [`CopyOptions`] allows without being told, in bytes.
 const MEMORY: u64 = 48 << 20;
-
-/// The format of the file that a copy makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputFormat {
-    /// The disk's bytes as they are, with holes for zeroes.
-    Raw,
-    /// qcow2 version 3, clusters of 64 KiB, no compression, no backing file.
-    Qcow2,
-}
-
-impl OutputFormat {
-    /// The format's name, as QEMU calls it and as file names end.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-        }
-    }
-
-    fn layout(self, size: u64) -> Result<Box<dyn Layout>> {
-        Ok(match self {
-            Self::Raw => Box::new(RawLayout::new(size)),
-            Self::Qcow2 => Box::new(Qcow2Layout::new(size)?),
-        })
-    }
-}
 
 /// How a copy is to be made.
 #[derive(Clone, Debug)]
@@ -139,46 +111,32 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
-/// Where in a new image file the disk's data goes.
-pub(crate) trait Layout: Send {
-    /// The unit in which data is placed and zeroes are left out, in bytes: a power of two up to [`CHUNK`].
-    fn unit(&self) -> u64;
-
-    /// Answers where in `file` the bytes `run` of the disk go, in one piece. Runs come in the order of the disk,
-    /// start at a multiple of the unit, end at one or at the disk's end, and lie within one chunk.
-    fn place(&mut self, file: &File, run: Range<u64>) -> io::Result<u64>;
-
-    /// Writes whatever else makes `file` an image, after all data was written.
-    fn finish(&mut self, file: &File) -> io::Result<()>;
-}
-
 /// Copies `source` to a new image at `target`.
 ///
-/// The image is made under a temporary name in the target's directory, made durable, and only then given its
+/// The image is made under temporary names in the target's directory, made durable, and only then given its
 /// name: no file that was not finished ever stands at `target`. Temporary files that killed copies to the same
 /// target have left behind are removed first.
 ///
 /// # Errors
-/// [`Error::Exists`], [`Error::NoSpace`], [`Error::TooLarge`]; [`Error::Source`] when the source cannot be read;
-/// [`Error::Host`]. The temporary file is gone in every case.
+/// [`Error::Exists`], [`Error::NoSpace`], [`Error::TooLarge`], [`Error::Option`]; [`Error::Source`] when the source
+/// cannot be read; [`Error::Host`]. The temporary files are gone in every case.
 pub fn copy(
     source: Arc<dyn BlockRead>,
     target: &Path,
-    format: OutputFormat,
+    new: &NewImage,
     options: &CopyOptions,
     progress: &dyn Progress,
 ) -> Result<CopyReport> {
     let begun = Instant::now();
     let size = source.size();
-    let layout = format.layout(size)?;
-    let partial = PartialFile::create(target, options.overwrite)?;
+    let layout = layout(size, target, new)?;
+    let partial = PartialImage::create(target, &layout.files(), options.overwrite)?;
     let needed =
         if options.check_space { partial.check_space(survey::data_bytes(source.as_ref())?)? } else { size };
     let engine =
         Engine::new(source.as_ref(), Some(Target::new(&partial, layout, needed)), options.digest, progress);
     let outcome = engine.run(options.workers())?;
-    let file_bytes =
-        partial.file().metadata().map_err(|error| partial.error("examine", error))?.blocks() * 512;
+    let file_bytes = partial.allocated()?;
     partial.finish()?;
     Ok(CopyReport {
         virtual_size: size,
@@ -188,6 +146,17 @@ pub fn copy(
         blake3: outcome.digest,
         duration: begun.elapsed(),
     })
+}
+
+fn layout(size: u64, target: &Path, new: &NewImage) -> Result<Box<dyn Layout>> {
+    let name = target.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "the target has no file name");
+        Error::Host { operation: "name", path: target.to_path_buf(), source }
+    })?;
+    match new.format.create {
+        Some(create) => create(size, name, new),
+        None => Err(Error::Option { format: new.format.name, what: "writer here".to_owned() }),
+    }
 }
 
 /// The BLAKE3 digest of a disk's content, computed by `threads` threads: what `b3sum` says of a raw image of it.

@@ -1,20 +1,91 @@
-//! A file that nobody takes for finished before it is: [`PartialFile`].
+//! Files that nobody takes for finished before they are: [`PartialImage`].
 
+use super::layout::{Files, Place};
 use crate::error::{Error, Result};
-use rustix::fs::{FlockOperation, RenameFlags, flock, fstatvfs, renameat_with};
+use rustix::fs::{FallocateFlags, FlockOperation, RenameFlags, fallocate, flock, fstatvfs, renameat_with};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// How many names are tried before giving up.
 const ATTEMPTS: usize = 32;
 
+/// The files of a new image, under temporary names.
+pub(super) struct PartialImage {
+    /// The image itself first.
+    files: Vec<PartialFile>,
+}
+
+impl PartialImage {
+    /// Makes new, empty files called `names` beside `target`, which is the first of them.
+    pub(super) fn create(target: &Path, names: &[String], overwrite: bool) -> Result<Self> {
+        let path = |name: &String| target.with_file_name(name);
+        let files = names.iter().map(|name| PartialFile::create(&path(name), overwrite));
+        Ok(Self { files: files.collect::<Result<_>>()? })
+    }
+
+    /// The file in which most of the data is: the last.
+    fn last(&self) -> Option<&PartialFile> {
+        self.files.last()
+    }
+
+    /// Fails when the filesystem has less than `needed` bytes left; answers with `needed`.
+    pub(super) fn check_space(&self, needed: u64) -> Result<u64> {
+        self.last().map_or(Ok(needed), |file| file.check_space(needed))
+    }
+
+    /// The error that writing failed, when up to `needed` bytes are wanted.
+    pub(super) fn write_error(&self, source: io::Error, needed: u64) -> Error {
+        match self.last() {
+            Some(file) => file.write_error(source, needed),
+            None => Error::Host { operation: "write", path: PathBuf::new(), source },
+        }
+    }
+
+    /// How many bytes the files take on their filesystem.
+    pub(super) fn allocated(&self) -> Result<u64> {
+        let of = |file: &PartialFile| file.file.metadata().map_err(|error| file.error("examine", error));
+        self.files.iter().map(|file| Ok(of(file)?.blocks() * 512)).sum()
+    }
+
+    /// Asks the system to put on the disk what was written so far.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| file.file.sync_data())
+    }
+
+    /// Makes the files durable and gives them their names; the image's own comes last.
+    pub(super) fn finish(self) -> Result<()> {
+        self.files.into_iter().rev().try_for_each(PartialFile::finish)
+    }
+
+    fn file(&self, index: usize) -> io::Result<&File> {
+        let missing = || io::Error::other("the layout has no such file");
+        self.files.get(index).map(|file| &file.file).ok_or_else(missing)
+    }
+}
+
+impl Files for PartialImage {
+    fn write(&self, data: &[u8], place: Place) -> io::Result<()> {
+        self.file(place.file)?.write_all_at(data, place.offset)
+    }
+
+    fn set_len(&self, file: usize, length: u64) -> io::Result<()> {
+        self.file(file)?.set_len(length)
+    }
+
+    fn allocate(&self, file: usize, range: Range<u64>) -> io::Result<()> {
+        let length = range.end - range.start;
+        Ok(fallocate(self.file(file)?, FallocateFlags::empty(), range.start, length)?)
+    }
+}
+
 /// A file under a temporary name beside its target, locked for as long as it is open, and removed when dropped
 /// unfinished.
-pub(super) struct PartialFile {
+struct PartialFile {
     file: File,
     path: PathBuf,
     target: PathBuf,
@@ -25,7 +96,7 @@ pub(super) struct PartialFile {
 
 impl PartialFile {
     /// Makes a new, empty file beside `target`, and removes those that nobody writes any more.
-    pub(super) fn create(target: &Path, overwrite: bool) -> Result<Self> {
+    fn create(target: &Path, overwrite: bool) -> Result<Self> {
         let failed = |operation, path: &Path| {
             let path = path.to_path_buf();
             move |source| Error::Host { operation, path, source }
@@ -57,13 +128,8 @@ impl PartialFile {
         Err(failed("create", target)(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// The file.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Fails when the filesystem has less than `needed` bytes left; answers with `needed`.
-    pub(super) fn check_space(&self, needed: u64) -> Result<u64> {
+    fn check_space(&self, needed: u64) -> Result<u64> {
         match self.available() {
             Some(available) if available < needed => {
                 Err(Error::NoSpace { path: self.target.clone(), needed, available })
@@ -78,12 +144,12 @@ impl PartialFile {
     }
 
     /// The error that something about the file failed.
-    pub(super) fn error(&self, operation: &'static str, source: io::Error) -> Error {
+    fn error(&self, operation: &'static str, source: io::Error) -> Error {
         Error::Host { operation, path: self.target.clone(), source }
     }
 
     /// The error that writing failed, when up to `needed` bytes are wanted.
-    pub(super) fn write_error(&self, source: io::Error, needed: u64) -> Error {
+    fn write_error(&self, source: io::Error, needed: u64) -> Error {
         match Errno::from_io_error(&source) {
             Some(Errno::NOSPC | Errno::DQUOT) => {
                 let available = self.available().unwrap_or(0);
@@ -94,7 +160,7 @@ impl PartialFile {
     }
 
     /// Makes the file durable and gives it its name.
-    pub(super) fn finish(mut self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
         self.file.sync_all().map_err(|error| self.write_error(error, 0))?;
         if self.overwrite {
             std::fs::rename(&self.path, &self.target).map_err(|error| self.error("rename", error))?;

@@ -40,7 +40,7 @@ impl GzipDisk {
     /// Reads all of the file once.
     ///
     /// # Errors
-    /// [`Error::Gzip`](crate::Error::Gzip) when the stream is damaged or cut short.
+    /// [`Error::Format`](crate::Error::Format) when the stream is damaged or cut short.
     pub fn open(file: Arc<dyn BlockRead>) -> Result<Self> {
         Self::open_at(file, Path::new("gzip stream"))
     }
@@ -193,7 +193,7 @@ mod tests {
     fn damage_is_found_before_anything_is_read() {
         let packed = member(&text(1_000_000));
         let reason = |packed: Vec<u8>| match open(packed) {
-            Err(crate::Error::Gzip { reason, .. }) => reason,
+            Err(crate::Error::Format { reason: crate::Reason::Gzip(reason), .. }) => reason,
             other => panic!("{:?}", other.map(|disk| disk.size())),
         };
         let changed = |place: usize, byte: u8| {

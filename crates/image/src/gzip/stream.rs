@@ -195,6 +195,10 @@ impl Stream {
     }
 
     pub(super) fn error(&self, reason: Reason) -> Error {
-        Error::Gzip { path: self.source.path.clone(), offset: Some(self.state.input), reason }
+        Error::Format {
+            path: self.source.path.clone(),
+            offset: Some(self.state.input),
+            reason: reason.into(),
+        }
     }
 }

@@ -11,44 +11,52 @@ mod tables;
 mod write;
 
 pub use reason::Reason;
-pub(crate) use write::Qcow2Layout;
 
+use crate::copy::Layout;
+use crate::create::NewImage;
 use crate::error::{Error, Result};
 use crate::format::{self, Format};
-use crate::gate::{Gate, sibling};
+use crate::gate::sibling;
 use crate::layer::{Layer, LayerInfo, Parent};
+use crate::open::Opening;
 use crate::source::Source;
 use block::BlockRead;
 use header::Header;
 use std::sync::Arc;
 use tables::Tables;
+use write::Qcow2Layout;
 
-/// Whether `head`, the beginning of a file, is that of a qcow2 image.
-pub(crate) fn probe(head: &[u8]) -> bool {
-    head.starts_with(&header::MAGIC) && !head.starts_with(b"QFI\xfb\0\0\0\x01")
+/// The format.
+pub(crate) static FORMAT: Format = Format {
+    endings: &["qcow2"],
+    open: Some(open),
+    create: Some(create),
+    ..Format::unknown("qcow2", "a qcow2 image", |ends| {
+        ends.has(&header::MAGIC, 0) && !ends.has(&[0, 0, 0, 1], header::MAGIC.len())
+    })
+};
+
+fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn Layout>> {
+    new.refuse_parent()?;
+    new.refuse_cluster_size()?;
+    new.refuse_compression()?;
+    new.refuse_data_file()?;
+    Ok(Box::new(Qcow2Layout::new(size, name)?))
 }
 
-/// Opens the qcow2 image in `source`, which its gate calls `name`.
-pub(crate) fn open(_gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> {
+fn open(Opening { name, source, .. }: Opening<'_>) -> Result<Layer> {
     let header = Header::read(&source)?;
     let parent = match &header.backing {
         None => None,
         Some((backing, format)) => Some(Parent {
-            name: sibling(name, backing),
-            beside: None,
+            names: vec![sibling(name, backing)],
             format: format.as_deref().map(|format| backing_format(&source, format)).transpose()?,
-            content_id: None,
+            content_ids: Vec::new(),
         }),
     };
-    let subformat = Some(format!("v{}", header.version));
+    let (subformat, cluster_size) = (Some(format!("v{}", header.version)), Some(header.cluster()));
     let disk = Arc::new(Tables::read(source, header)?);
-    let info = LayerInfo {
-        format: "qcow2",
-        subformat,
-        virtual_size: disk.size(),
-        files: vec![name.to_owned()],
-        content_id: None,
-    };
+    let info = LayerInfo { subformat, cluster_size, ..LayerInfo::new("qcow2", disk.size(), name) };
     Ok(Layer { disk, info, parent })
 }
 
@@ -58,5 +66,5 @@ fn backing_format(source: &Source, name: &str) -> Result<&'static Format> {
 }
 
 fn error(source: &Source, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Qcow2 { path: source.path.clone(), offset, reason }
+    Error::Format { path: source.path.clone(), offset, reason: reason.into() }
 }

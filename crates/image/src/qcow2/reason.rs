@@ -107,4 +107,11 @@ impl Reason {
             _ => ErrorKind::Damaged,
         }
     }
+
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Truncated => Some("copy the file again from where it came"),
+            _ => None,
+        }
+    }
 }

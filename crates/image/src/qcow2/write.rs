@@ -5,12 +5,10 @@
 //! L1 table and one L2 table. The header is written last: a file that was not finished is no image.
 
 use super::header::{HeaderTail, HeaderV2, HeaderV3, MAGIC, WRITTEN};
-use crate::copy::Layout;
+use crate::copy::{Files, Layout, Place};
 use crate::error::{Error, Result};
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use zerocopy::IntoBytes;
 
 /// Bits of a cluster's size: QEMU's own choice.
@@ -32,6 +30,7 @@ const COPIED: u64 = 1 << 63;
 
 /// Where the clusters of a new image go.
 pub(crate) struct Qcow2Layout {
+    name: String,
     /// The disk's size in bytes: whole sectors, which is what QEMU counts in.
     size: u64,
     /// Offsets of the L2 tables with their flags.
@@ -50,7 +49,7 @@ struct Table {
 
 impl Qcow2Layout {
     /// The layout of an image of a disk of `size` bytes, rounded up to whole sectors.
-    pub(crate) fn new(size: u64) -> Result<Self> {
+    pub(crate) fn new(size: u64, name: &str) -> Result<Self> {
         let too_large = Error::TooLarge { size, format: "qcow2" };
         let Some(rounded) = size.checked_next_multiple_of(512) else { return Err(too_large) };
         let entries = rounded.div_ceil(L2_SPAN).max(1);
@@ -58,7 +57,7 @@ impl Qcow2Layout {
             return Err(too_large);
         }
         let end = CLUSTER + (entries * 8).next_multiple_of(CLUSTER);
-        Ok(Self { size: rounded, l1: vec![0; entries as usize], current: None, end })
+        Ok(Self { name: name.to_owned(), size: rounded, l1: vec![0; entries as usize], current: None, end })
     }
 
     fn allocate(&mut self) -> u64 {
@@ -67,17 +66,17 @@ impl Qcow2Layout {
         offset
     }
 
-    fn write_table(&mut self, file: &File) -> io::Result<()> {
+    fn write_table(&mut self, files: &dyn Files) -> io::Result<()> {
         let Some(table) = self.current.take() else { return Ok(()) };
         if let Some(entry) = self.l1.get_mut(table.index as usize) {
             *entry = table.offset | COPIED;
         }
-        file.write_all_at(&big_endian(&table.entries), table.offset)
+        files.write(&big_endian(&table.entries), Place::first(table.offset))
     }
 
     /// Writes the refcount table and blocks behind everything else; answers where and how long, in clusters, the
     /// table is.
-    fn write_refcounts(&mut self, file: &File) -> io::Result<(u64, u64)> {
+    fn write_refcounts(&mut self, files: &dyn Files) -> io::Result<(u64, u64)> {
         let used = self.end / CLUSTER;
         let (blocks, table_clusters) = refcount_clusters(used);
         let first_block = self.end;
@@ -87,12 +86,12 @@ impl Qcow2Layout {
             let count = left.min(REFCOUNTS);
             let mut counts = ones.get(..count as usize * 2).unwrap_or_default().to_vec();
             counts.resize(CLUSTER as usize, 0);
-            file.write_all_at(&counts, first_block + block * CLUSTER)?;
+            files.write(&counts, Place::first(first_block + block * CLUSTER))?;
             left -= count;
         }
         let table_offset = first_block + blocks * CLUSTER;
         let offsets: Vec<u64> = (0..blocks).map(|block| first_block + block * CLUSTER).collect();
-        file.write_all_at(&big_endian(&offsets), table_offset)?;
+        files.write(&big_endian(&offsets), Place::first(table_offset))?;
         self.end = table_offset + table_clusters * CLUSTER;
         Ok((table_offset, table_clusters))
     }
@@ -143,14 +142,18 @@ fn big_endian(words: &[u64]) -> Vec<u8> {
 }
 
 impl Layout for Qcow2Layout {
+    fn files(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
     fn unit(&self) -> u64 {
         CLUSTER
     }
 
-    fn place(&mut self, file: &File, run: Range<u64>) -> io::Result<u64> {
+    fn place(&mut self, files: &dyn Files, run: Range<u64>) -> io::Result<Place> {
         let index = run.start / L2_SPAN;
         if self.current.as_ref().is_none_or(|table| table.index != index) {
-            self.write_table(file)?;
+            self.write_table(files)?;
             let offset = self.allocate();
             self.current = Some(Table { index, offset, entries: vec![0; L2_ENTRIES as usize] });
         }
@@ -162,16 +165,16 @@ impl Layout for Qcow2Layout {
         for (number, entry) in (0..clusters).zip(entries.into_iter().flatten()) {
             *entry = (first + number * CLUSTER) | COPIED;
         }
-        Ok(first)
+        Ok(Place::first(first))
     }
 
-    fn finish(&mut self, file: &File) -> io::Result<()> {
-        self.write_table(file)?;
-        let (table, clusters) = self.write_refcounts(file)?;
-        file.write_all_at(&big_endian(&self.l1), CLUSTER)?;
+    fn finish(&mut self, files: &dyn Files) -> io::Result<()> {
+        self.write_table(files)?;
+        let (table, clusters) = self.write_refcounts(files)?;
+        files.write(&big_endian(&self.l1), Place::first(CLUSTER))?;
         // The last cluster of data and the tables' clusters are whole in the file, though not written to the end.
-        file.set_len(self.end)?;
-        file.write_all_at(&self.header(table, clusters), 0)
+        files.set_len(0, self.end)?;
+        files.write(&self.header(table, clusters), Place::first(0))
     }
 }
 
@@ -190,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_disk_beyond_the_format_is_refused() {
-        assert!(Qcow2Layout::new(MAX_L1_ENTRIES * L2_SPAN).is_ok());
-        assert!(matches!(Qcow2Layout::new(MAX_L1_ENTRIES * L2_SPAN + 1), Err(Error::TooLarge { .. })));
-        assert!(matches!(Qcow2Layout::new(u64::MAX), Err(Error::TooLarge { .. })));
+        assert!(Qcow2Layout::new(MAX_L1_ENTRIES * L2_SPAN, "x").is_ok());
+        assert!(matches!(Qcow2Layout::new(MAX_L1_ENTRIES * L2_SPAN + 1, "x"), Err(Error::TooLarge { .. })));
+        assert!(matches!(Qcow2Layout::new(u64::MAX, "x"), Err(Error::TooLarge { .. })));
     }
 }

@@ -16,8 +16,10 @@ mod sparse;
 pub use reason::Reason;
 
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::gate::{Gate, foreign_base_name, sibling};
 use crate::layer::{Layer, LayerInfo, Parent};
+use crate::open::Opening;
 use crate::source::Source;
 use block::{BlockRead, Concat, Window, ZeroDisk};
 use descriptor::{Descriptor, ExtentLine};
@@ -28,15 +30,18 @@ use std::sync::Arc;
 /// The most extents of a disk: the largest one in pieces of 2 GB has half as many.
 const MAX_EXTENTS: usize = 1 << 16;
 
-/// Whether `head`, the beginning of a file, is that of a VMDK.
-pub(crate) fn probe(head: &[u8]) -> bool {
-    head.starts_with(&header::SPARSE_MAGIC)
-        || head.starts_with(&header::COWD_MAGIC)
-        || descriptor::is_descriptor(head)
-}
+/// The format.
+pub(crate) static FORMAT: Format = Format {
+    endings: &["vmdk"],
+    open: Some(open),
+    ..Format::unknown("vmdk", "a VMDK", |ends| {
+        ends.has(&header::SPARSE_MAGIC, 0)
+            || ends.has(&header::COWD_MAGIC, 0)
+            || descriptor::is_descriptor(&ends.head)
+    })
+};
 
-/// Opens the VMDK in `source`, which `gate` calls `name`.
-pub(crate) fn open(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> {
+fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<Layer> {
     match source.structure::<[u8; 4]>(0)? {
         Some(header::SPARSE_MAGIC) => open_monolithic(name, source),
         Some(header::COWD_MAGIC) => open_cowd(name, source),
@@ -175,25 +180,19 @@ fn layer(
             // The hint is where the parent was when the delta was made, which is often another machine. The same
             // file name beside the delta is tried next; that it is the right one, the content ID shows.
             let beside = foreign_base_name(hint).map(|base| sibling(name, base));
-            Some(Parent { name: sibling(name, hint), beside, format: None, content_id: Some(expected) })
+            let names = std::iter::once(sibling(name, hint)).chain(beside).collect();
+            Some(Parent { names, format: None, content_ids: vec![format!("{expected:08x}")] })
         }
     };
     let info = LayerInfo {
-        format: "vmdk",
         subformat: descriptor.create_type.clone(),
-        virtual_size: disk.size(),
         files,
         content_id: descriptor.cid.map(|cid| format!("{cid:08x}")),
+        ..LayerInfo::new("vmdk", disk.size(), name)
     };
     Ok(Layer { disk, info, parent })
 }
 
-/// The error that `child`'s parent, called `parent`, is not the disk that the delta was made on.
-pub(crate) fn parent_changed(child: &Source, parent: String, found: Option<String>, expected: u32) -> Error {
-    let found = found.unwrap_or_else(|| "missing".to_owned());
-    error(child, None, Reason::ParentChanged { parent, found, expected })
-}
-
 fn error(source: &Source, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Vmdk { path: source.path.clone(), offset, reason }
+    Error::Format { path: source.path.clone(), offset, reason: reason.into() }
 }

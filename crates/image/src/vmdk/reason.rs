@@ -183,18 +183,6 @@ pub enum Reason {
         /// The file's size in bytes.
         size: u64,
     },
-    /// The parent was written since the delta was made.
-    #[error(
-        "the parent {parent:?} changed: its content ID is {found}, and this delta was made on {expected:08x}"
-    )]
-    ParentChanged {
-        /// The parent's name.
-        parent: String,
-        /// The parent's content ID, or that it has none.
-        found: String,
-        /// The content ID that the delta expects.
-        expected: u32,
-    },
 }
 
 impl Reason {
@@ -207,7 +195,6 @@ impl Reason {
             | Self::Encrypted
             | Self::ExtentType { .. }
             | Self::NoAccess { .. } => ErrorKind::Unsupported,
-            Self::ParentChanged { .. } => ErrorKind::ParentChanged,
             _ => ErrorKind::Damaged,
         }
     }
@@ -218,9 +205,6 @@ impl Reason {
             Self::Encrypted => {
                 Some("decrypt the virtual machine in the product that encrypted it, then export it again")
             }
-            Self::ParentChanged { .. } => Some(
-                "take the parent from the same backup as the delta, or consolidate the snapshots at the source",
-            ),
             Self::TextMode | Self::StreamCutShort | Self::Truncated { .. } | Self::ExtentTooShort { .. } => {
                 Some("copy the file again from where it came")
             }

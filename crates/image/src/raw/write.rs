@@ -1,7 +1,6 @@
 //! Laying out a new raw image: [`RawLayout`].
 
-use crate::copy::Layout;
-use std::fs::File;
+use crate::copy::{Files, Layout, Place};
 use std::io;
 use std::ops::Range;
 
@@ -11,25 +10,30 @@ const UNIT: u64 = 4096;
 /// Every byte at its own place; zeroes are holes.
 pub(crate) struct RawLayout {
     size: u64,
+    name: String,
 }
 
 impl RawLayout {
     /// The layout of an image of a disk of `size` bytes.
-    pub(crate) fn new(size: u64) -> Self {
-        Self { size }
+    pub(crate) fn new(size: u64, name: &str) -> Self {
+        Self { size, name: name.to_owned() }
     }
 }
 
 impl Layout for RawLayout {
+    fn files(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
     fn unit(&self) -> u64 {
         UNIT
     }
 
-    fn place(&mut self, _file: &File, run: Range<u64>) -> io::Result<u64> {
-        Ok(run.start)
+    fn place(&mut self, _files: &dyn Files, run: Range<u64>) -> io::Result<Place> {
+        Ok(Place::first(run.start))
     }
 
-    fn finish(&mut self, file: &File) -> io::Result<()> {
-        file.set_len(self.size)
+    fn finish(&mut self, files: &dyn Files) -> io::Result<()> {
+        files.set_len(0, self.size)
     }
 }

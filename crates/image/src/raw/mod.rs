@@ -1,0 +1,31 @@
+//! Raw images: the bytes as the guest sees them, in a file with holes or on a block device.
+
+mod write;
+
+use crate::copy::Layout;
+use crate::create::NewImage;
+use crate::error::Result;
+use crate::format::Format;
+use crate::layer::{Layer, LayerInfo};
+use crate::open::Opening;
+use write::RawLayout;
+
+/// The format.
+pub(crate) static FORMAT: Format = Format {
+    endings: &["raw", "img", "bin", "dd"],
+    open: Some(open),
+    create: Some(create),
+    ..Format::unknown("raw", "a raw image", |_| true)
+};
+
+fn open(opening: Opening<'_>) -> Result<Layer> {
+    let info = LayerInfo::new("raw", opening.source.size(), opening.name);
+    Ok(Layer { disk: opening.source.disk, info, parent: None })
+}
+
+fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn Layout>> {
+    new.refuse_parent()?;
+    new.refuse_compression()?;
+    new.refuse_cluster_size()?;
+    Ok(Box::new(RawLayout::new(size, name)))
+}
