@@ -188,6 +188,24 @@ fn a_name_that_is_a_path() {
     assert!(ran.stderr.contains("../evil"), "{}", ran.stderr);
 }
 
+#[test]
+fn a_manifest_whose_disk_lies_elsewhere() {
+    let directory = TempDir::new().unwrap();
+    let source = small_ova(directory.path(), 3);
+    let out = directory.path().join("out");
+    let ran = convert(&source, &out, &["--disks-only"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let manifest = out.join("small.manifest.json");
+    let honest = fs::read_to_string(&manifest).unwrap();
+    fs::write(directory.path().join("secret"), [7; 512]).unwrap();
+    for elsewhere in ["../secret", "/etc/hostname", "x/../../secret"] {
+        fs::write(&manifest, honest.replace("small-disk1.qcow2", elsewhere)).unwrap();
+        let ran = support::anyvisor(&["rehearse", text(&manifest)]);
+        assert_eq!(ran.code, REFUSED, "{elsewhere}: {}", ran.stderr);
+        assert!(ran.stderr.contains(elsewhere) && ran.stderr.contains('→'), "{}", ran.stderr);
+    }
+}
+
 /// A filesystem of 8 MiB, in a mount namespace of its own, receives a disk of 24.
 #[test]
 fn no_space_left_on_the_target() {

@@ -10,13 +10,16 @@ use guest::recipe::Converted;
 use machine::{Loss, Machine};
 use rehearse::Evidence;
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The version of the manifest's layout. A reader refuses a higher one.
 pub const FORMAT: u32 = 1;
 
 const ENDING: &str = ".manifest.json";
+/// The most bytes of a manifest that are read. One holds the changed lines of a guest's texts: some hundred KiB.
+const LARGEST: u64 = 64 << 20;
 
 /// The record of a finished migration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,7 +109,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Io`], and [`Error::Manifest`] when it is not one, or of a later layout.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read(path).map_err(|source| Error::io("read", path, source))?;
+        let text = read_bounded(path).map_err(|source| Error::io("read", path, source))?;
         let refuse = |source| Error::Manifest { path: path.to_path_buf(), source };
         let manifest: Self = serde_json::from_slice(&text).map_err(refuse)?;
         if manifest.format > FORMAT {
@@ -133,6 +136,16 @@ impl Manifest {
             (None, _) => Err(Error::Ambiguous { path: path.to_path_buf(), found: 0 }),
         }
     }
+}
+
+/// A whole file, of the size that something written by us can have.
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let length = File::open(path)?.take(LARGEST + 1).read_to_end(&mut text)? as u64;
+    if length > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than any that is written"));
+    }
+    Ok(text)
 }
 
 /// Whether `path` is named like a manifest of ours.

@@ -6,6 +6,7 @@
 //! same command runs again.
 
 use crate::error::{Error, Result};
+use crate::manifest::read_bounded;
 use crate::name::VmName;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -102,7 +103,7 @@ impl Stage {
     /// Removes what an interrupted run left: what it had written, and what it had published without its end.
     fn recover(&self) -> Result<()> {
         let journal = self.path(JOURNAL);
-        if let Ok(text) = fs::read(&journal)
+        if let Ok(text) = read_bounded(&journal)
             && let Ok(Journal { publishing }) = serde_json::from_slice(&text)
         {
             let finished = publishing.last().is_some_and(|last| !self.path(last).exists());
