@@ -14,6 +14,7 @@ mod cache;
 mod check;
 pub mod copy;
 mod create;
+pub mod deflate;
 mod error;
 mod format;
 mod gate;
