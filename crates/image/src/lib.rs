@@ -30,6 +30,7 @@ mod raw;
 mod resize;
 mod source;
 mod storage;
+mod table;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;

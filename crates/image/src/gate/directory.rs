@@ -3,7 +3,7 @@
 use super::name::{normalised, protocol, windows_base_name};
 use super::{Gate, GateError, GateReason};
 use block::{BlockRead, FileDisk};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 /// How often an open that raced with a rename is tried again.
 const RETRIES: usize = 16;
+
+/// The most names of a directory that are looked at.
+const MAX_NAMES: usize = 4096;
 
 /// Opens regular files below one directory, read-only.
 ///
@@ -100,6 +103,20 @@ impl DirectoryGate {
         Ok((File::from(file), self.path.join(relative)))
     }
 
+    /// What [`Gate::names`] answers, `None` when `directory` is none.
+    fn list(&self, directory: &str) -> Option<Vec<String>> {
+        let relative = if directory.is_empty() { String::new() } else { self.relative(directory).ok()? };
+        let place = if relative.is_empty() { "." } else { &relative };
+        let directory = self.resolve(place, OFlags::DIRECTORY | OFlags::RDONLY).ok()?;
+        let entries = Dir::read_from(&directory).ok()?.map_while(Result::ok).take(MAX_NAMES);
+        let names = entries.filter(|entry| !matches!(entry.file_type(), FileType::Directory));
+        let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
+        let prefix = if relative.is_empty() { relative } else { relative + "/" };
+        let mut names: Vec<String> = names.map(|name| format!("{prefix}{name}")).collect();
+        names.sort_unstable();
+        Some(names)
+    }
+
     fn resolve(&self, relative: &str, flags: OFlags) -> Result<OwnedFd, GateReason> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..RETRIES {
@@ -172,5 +189,9 @@ impl Gate for DirectoryGate {
             Ok(relative) => self.path.join(relative),
             Err(_) => PathBuf::from(name),
         }
+    }
+
+    fn names(&self, directory: &str) -> Vec<String> {
+        self.list(directory).unwrap_or_default()
     }
 }

@@ -28,6 +28,12 @@ pub trait Gate: Send + Sync {
 
     /// How `name` is called in messages to a person. Need not exist.
     fn describe(&self, name: &str) -> PathBuf;
+
+    /// The names of files in `directory`, itself a name or empty for the root: what stands in it and not deeper, not
+    /// necessarily all of it. Formats that record a parent by its identity alone look for it so.
+    fn names(&self, _directory: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why a gate did not open a name.
