@@ -37,12 +37,14 @@ pub(super) struct Target<'a> {
     unit: usize,
     /// How many bytes may be needed in all, for the message when they are not there.
     needed: u64,
+    /// Whether what was written is put on the disk meanwhile.
+    pub(super) sync: bool,
 }
 
 impl<'a> Target<'a> {
     pub(super) fn new(partial: &'a PartialImage, layout: Box<dyn Layout>, needed: u64) -> Self {
         let (unit, packers) = (layout.unit() as usize, layout.packers());
-        Self { partial, layout: Mutex::new(layout), packers, unit, needed }
+        Self { partial, layout: Mutex::new(layout), packers, unit, needed, sync: true }
     }
 
     fn error(&self, error: io::Error) -> Error {
@@ -128,7 +130,7 @@ impl<'a> Engine<'a> {
         self.progress.start(self.source.size());
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| self.work())).collect();
-            if let Some(target) = &self.target {
+            if let Some(target) = self.target.as_ref().filter(|target| target.sync) {
                 scope.spawn(|| self.flush(target));
             }
             let mut panic = None;

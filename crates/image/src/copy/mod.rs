@@ -45,6 +45,10 @@ pub struct CopyOptions {
     /// Whether to fail at once when the target's filesystem has less room than the source has data. By default so.
     /// The source may say data where there are zeroes, so that less would be needed.
     pub check_space: bool,
+    /// Whether the target is durable when the copy has ended: what a crash of the host cannot take back. By default it
+    /// is. Without, the copy ends when the system has taken all data into its memory, which is what `cp` and `qemu-img`
+    /// do.
+    pub sync: bool,
 }
 
 impl Default for CopyOptions {
@@ -55,6 +59,7 @@ impl Default for CopyOptions {
             digest: true,
             overwrite: false,
             check_space: true,
+            sync: true,
         }
     }
 }
@@ -113,8 +118,8 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 
 /// Copies `source` to a new image at `target`.
 ///
-/// The image is made under temporary names in the target's directory, made durable, and only then given its
-/// name: no file that was not finished ever stands at `target`. Temporary files that killed copies to the same
+/// The image is made under temporary names in the target's directory, made durable ([`CopyOptions::sync`]), and only
+/// then given its name: no file that was not finished ever stands at `target`. Temporary files that killed copies to the same
 /// target have left behind are removed first.
 ///
 /// # Errors
@@ -133,11 +138,12 @@ pub fn copy(
     let partial = PartialImage::create(target, &layout.files(), options.overwrite)?;
     let needed =
         if options.check_space { partial.check_space(survey::data_bytes(source.as_ref())?)? } else { size };
-    let engine =
-        Engine::new(source.as_ref(), Some(Target::new(&partial, layout, needed)), options.digest, progress);
+    let mut target = Target::new(&partial, layout, needed);
+    target.sync = options.sync;
+    let engine = Engine::new(source.as_ref(), Some(target), options.digest, progress);
     let outcome = engine.run(options.workers())?;
     let file_bytes = partial.allocated()?;
-    partial.finish()?;
+    partial.finish(options.sync)?;
     Ok(CopyReport {
         virtual_size: size,
         data_bytes: outcome.data_bytes,

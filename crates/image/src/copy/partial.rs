@@ -57,9 +57,9 @@ impl PartialImage {
         self.files.iter().try_for_each(|file| file.file.sync_data())
     }
 
-    /// Makes the files durable and gives them their names; the image's own comes last.
-    pub(super) fn finish(self) -> Result<()> {
-        self.files.into_iter().rev().try_for_each(PartialFile::finish)
+    /// Gives the files their names, the image's own last; makes them durable before, if so told.
+    pub(super) fn finish(self, sync: bool) -> Result<()> {
+        self.files.into_iter().rev().try_for_each(|file| file.finish(sync))
     }
 
     fn file(&self, index: usize) -> io::Result<&File> {
@@ -159,15 +159,20 @@ impl PartialFile {
         }
     }
 
-    /// Makes the file durable and gives it its name.
-    fn finish(mut self) -> Result<()> {
-        self.file.sync_all().map_err(|error| self.write_error(error, 0))?;
+    /// Gives the file its name; makes it durable before, if so told.
+    fn finish(mut self, sync: bool) -> Result<()> {
+        if sync {
+            self.file.sync_all().map_err(|error| self.write_error(error, 0))?;
+        }
         if self.overwrite {
             std::fs::rename(&self.path, &self.target).map_err(|error| self.error("rename", error))?;
         } else {
             self.rename_to_new_name()?;
         }
         self.finished = true;
+        if !sync {
+            return Ok(());
+        }
         self.directory.sync_all().map_err(|error| self.error("make durable the directory of", error))
     }
 
@@ -239,13 +244,13 @@ mod tests {
         assert!(!stale.exists() && other.exists());
         let second = PartialFile::create(&target, false).unwrap();
         assert!(first.path.exists() && second.path.exists());
-        first.finish().unwrap();
+        first.finish(true).unwrap();
         assert!(target.exists());
         let path = second.path.clone();
-        assert!(matches!(second.finish(), Err(Error::Exists { .. })));
+        assert!(matches!(second.finish(false), Err(Error::Exists { .. })));
         assert!(!path.exists());
         assert!(matches!(PartialFile::create(&target, false), Err(Error::Exists { .. })));
-        PartialFile::create(&target, true).unwrap().finish().unwrap();
+        PartialFile::create(&target, true).unwrap().finish(true).unwrap();
     }
 
     #[test]

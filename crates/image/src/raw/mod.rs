@@ -13,6 +13,7 @@ use write::RawLayout;
 /// The format.
 pub(crate) static FORMAT: Format = Format {
     endings: &["raw", "img", "bin", "dd"],
+    subformats: &["sparse", "preallocated"],
     open: Some(open),
     create: Some(create),
     ..Format::unknown("raw", "a raw image", |_| true)
@@ -27,5 +28,7 @@ fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn Layout>> {
     new.refuse_parent()?;
     new.refuse_compression()?;
     new.refuse_cluster_size()?;
-    Ok(Box::new(RawLayout::new(size, name)))
+    new.refuse_data_file()?;
+    let preallocate = new.preallocate || new.subformat()? == "preallocated";
+    Ok(Box::new(RawLayout::new(size, name, preallocate)))
 }

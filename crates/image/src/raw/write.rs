@@ -7,16 +7,17 @@ use std::ops::Range;
 /// The unit in which zeroes are left out: a page, which is what filesystems make holes of.
 const UNIT: u64 = 4096;
 
-/// Every byte at its own place; zeroes are holes.
+/// Every byte at its own place; zeroes are holes, or room that is reserved and reads as zeroes.
 pub(crate) struct RawLayout {
     size: u64,
     name: String,
+    preallocate: bool,
 }
 
 impl RawLayout {
     /// The layout of an image of a disk of `size` bytes.
-    pub(crate) fn new(size: u64, name: &str) -> Self {
-        Self { size, name: name.to_owned() }
+    pub(crate) fn new(size: u64, name: &str, preallocate: bool) -> Self {
+        Self { size, name: name.to_owned(), preallocate }
     }
 }
 
@@ -34,6 +35,7 @@ impl Layout for RawLayout {
     }
 
     fn finish(&mut self, files: &dyn Files) -> io::Result<()> {
-        files.set_len(0, self.size)
+        files.set_len(0, self.size)?;
+        if self.preallocate && self.size > 0 { files.allocate(0, 0..self.size) } else { Ok(()) }
     }
 }
