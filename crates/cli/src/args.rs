@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::disk::Disk;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Convert(Convert),
     /// Boot a throwaway copy on a hypervisor's virtual hardware, and show the evidence
     Rehearse(Rehearse),
+    /// Convert, examine, check, compare, make and serve virtual disks by themselves
+    Disk(Disk),
     /// Look after the small virtual machine in which guests are edited
     Appliance(Appliance),
 }

@@ -1,16 +1,19 @@
 //! Exit codes, and the one place that prints an error.
 
 use crate::progress::say;
+use image::ErrorKind;
 use migrate::error::Error;
 use std::process::ExitCode;
 
-/// How the program ends. Wrong usage is `clap`'s to answer, with 2.
+/// How the program ends. Most wrong usage is `clap`'s to answer, with 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.
     Done = 0,
     /// Something failed.
     Failed = 1,
+    /// Wrong usage; and, where 1 is an answer (`disk compare`), whatever failed.
+    Usage = 2,
     /// The source was refused.
     Refused = 3,
     /// The rehearsal did not boot.
@@ -23,20 +26,66 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// What was asked for makes no sense, which shows only behind the command line's syntax.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 /// Prints an error with its causes, once, and the remedy on a line of its own.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
-    let migration = error.downcast_ref::<Error>();
     say(&format!("error: {}", chain(error)));
-    if let Some(Error::Refused { objections, .. }) = migration {
+    if let Some(migration) = error.downcast_ref::<Error>() {
+        return report_migration(migration);
+    }
+    if error.is::<Usage>() {
+        return Exit::Usage;
+    }
+    error.downcast_ref().map_or(Exit::Failed, report_image)
+}
+
+fn report_migration(error: &Error) -> Exit {
+    if let Error::Refused { objections, .. } = error {
         for objection in objections {
             say(&format!("  ✗ {objection}\n    → {}", objection.remedy));
         }
-    } else if let Some(remedy) = migration.and_then(Error::remedy) {
+    } else if let Some(remedy) = error.remedy() {
         say(&format!("  → {remedy}"));
     }
-    match migration {
-        Some(error) if error.is_refusal() => Exit::Refused,
-        _ => Exit::Failed,
+    if error.is_refusal() { Exit::Refused } else { Exit::Failed }
+}
+
+/// What an image's error comes to. A refused image always has a remedy, though it may be the general one.
+fn report_image(error: &image::Error) -> Exit {
+    let cause = beneath(error);
+    let exit = match (cause, cause.kind()) {
+        (image::Error::Option { .. }, _) => Exit::Usage,
+        (image::Error::TooLarge { .. } | image::Error::InPlace { .. }, _) => Exit::Failed,
+        (_, ErrorKind::NoSpace | ErrorKind::Exists | ErrorKind::Host) => Exit::Failed,
+        _ => Exit::Refused,
+    };
+    let general =
+        (exit == Exit::Refused).then_some("check that the image is whole: export or download it again");
+    if let Some(remedy) = cause.remedy().or(general) {
+        say(&format!("  → {remedy}"));
+    }
+    exit
+}
+
+/// The image's error for which the disk could not be read, if there is one.
+fn beneath(error: &image::Error) -> &image::Error {
+    match error {
+        image::Error::Source { source: block::Error::Backend(inner), .. }
+        | image::Error::Read { source: block::Error::Backend(inner), .. } => {
+            inner.downcast_ref().unwrap_or(error)
+        }
+        _ => error,
     }
 }
 

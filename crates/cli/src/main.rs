@@ -3,6 +3,7 @@
 mod appliance;
 mod args;
 mod convert;
+mod disk;
 mod exit;
 mod inspect;
 mod output;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
+        Command::Disk(args) => disk::run(&args),
         Command::Appliance(args) => appliance::run(&args),
     };
     done.unwrap_or_else(|error| exit::report(&error)).into()

@@ -20,6 +20,50 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Progress of what is not worth a word while it takes less than a second.
+pub(crate) fn patient(text: &str) -> Box<dyn Progress> {
+    Box::new(Patient { text: text.to_owned(), begun: Instant::now(), state: Mutex::default() })
+}
+
+/// How long something may last without a word.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+struct Patient {
+    text: String,
+    begun: Instant,
+    state: Mutex<PatientState>,
+}
+
+#[derive(Default)]
+struct PatientState {
+    total: u64,
+    done: u64,
+    told: Option<Box<dyn Progress>>,
+}
+
+impl Progress for Patient {
+    fn start(&self, total: u64) {
+        let Ok(mut state) = self.state.lock() else { return };
+        *state = PatientState { total, ..PatientState::default() };
+    }
+
+    fn advance(&self, bytes: u64) {
+        let Ok(mut state) = self.state.lock() else { return };
+        match &state.told {
+            Some(told) => told.advance(bytes),
+            None => {
+                state.done += bytes;
+                if self.begun.elapsed() >= PATIENCE {
+                    let told = reporter().measured(&self.text);
+                    told.start(state.total);
+                    told.advance(state.done);
+                    state.told = Some(told);
+                }
+            }
+        }
+    }
+}
+
 /// Bars below, lines above them: several things go on at once.
 struct Terminal {
     bars: MultiProgress,

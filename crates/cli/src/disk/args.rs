@@ -1,0 +1,184 @@
+//! The command line of `anyvisor disk`.
+
+use super::size::{self, NewSize};
+use clap::{Args, Subcommand, ValueEnum};
+use image::{Compression, Format};
+use std::path::PathBuf;
+
+/// `anyvisor disk`.
+#[derive(Debug, Args)]
+pub(crate) struct Disk {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: DiskCommand,
+}
+
+/// What to do with a disk.
+#[derive(Debug, Subcommand)]
+pub(super) enum DiskCommand {
+    /// Copy a disk to a new image, in any format
+    #[command(after_help = CONVERT_EXAMPLES)]
+    Convert(Convert),
+    /// Say what an image is: format, sizes, chain, snapshots
+    #[command(after_help = INFO_EXAMPLES)]
+    Info(Info),
+    /// Give the disk in an image a new size, in place
+    #[command(after_help = RESIZE_EXAMPLES)]
+    Resize(Resize),
+}
+
+const CONVERT_EXAMPLES: &str = "Examples:
+  anyvisor disk convert web.vmdk web.qcow2
+  anyvisor disk convert web.qcow2 web.vmdk --subformat streamOptimized
+  anyvisor disk convert web.vhdx web.qcow2 --compress=zstd --checksum
+  anyvisor disk convert top.qcow2 out/top.vhdx --chain keep     the images below it too, each on its parent
+  anyvisor disk convert /dev/vg0/web web.img";
+
+const INFO_EXAMPLES: &str = "Examples:
+  anyvisor disk info web.vmdk
+  anyvisor disk info web.qcow2 --json | jq .virtual_size";
+
+const RESIZE_EXAMPLES: &str = "Examples:
+  anyvisor disk resize web.qcow2 +10G
+  anyvisor disk resize web.vhdx 8G --shrink     only when the guest has given the rest up";
+
+/// An image that is read.
+#[derive(Debug, Default, Args)]
+pub(super) struct Source {
+    /// Its format, instead of looking what it is
+    #[arg(long = "from", value_name = "FORMAT", value_parser = readable)]
+    pub(super) format: Option<&'static Format>,
+    /// The internal snapshot to read, by its identifier or its name, instead of the present state
+    #[arg(long, value_name = "NAME")]
+    pub(super) snapshot: Option<String>,
+    /// A file whose first line unlocks encrypted images
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+}
+
+/// What a new image is to be.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The new image's format, instead of what its ending says
+    #[arg(long = "to", value_name = "FORMAT", value_parser = writable)]
+    pub(super) format: Option<&'static Format>,
+    /// The variant of the format: streamOptimized, fixed, …
+    #[arg(long, value_name = "NAME")]
+    pub(super) subformat: Option<String>,
+    /// The unit in which the new image keeps data: 64K, 1M
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(super) cluster_size: Option<u64>,
+    /// Reserve room for the whole disk
+    #[arg(long)]
+    pub(super) preallocate: bool,
+    /// Keep the guest's data in a raw file of its own beside the image (qcow2)
+    #[arg(long)]
+    pub(super) data_file: bool,
+}
+
+/// `anyvisor disk convert`.
+#[derive(Debug, Args)]
+pub(super) struct Convert {
+    /// The image or block device to copy; it is only read
+    pub(super) source: PathBuf,
+    /// The new image; it must not exist
+    pub(super) target: PathBuf,
+    #[command(flatten)]
+    pub(super) from: Source,
+    #[command(flatten)]
+    pub(super) to: Target,
+    /// Compress the data, where the format leaves the choice
+    #[arg(long, value_name = "METHOD", num_args = 0..=1, require_equals = true, default_missing_value = "zlib")]
+    pub(super) compress: Option<Method>,
+    /// What becomes of the images below the source
+    #[arg(long, value_name = "WHAT", default_value = "flatten")]
+    pub(super) chain: Chain,
+    /// Compute the BLAKE3 digest of the content on the way
+    #[arg(long)]
+    pub(super) checksum: bool,
+    /// Do not wait until the new image is safe from a power cut
+    #[arg(long)]
+    pub(super) no_sync: bool,
+    /// How many threads work; by default as many as there are processors
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) threads: Option<u16>,
+    /// Replace the new image when it exists
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `anyvisor disk info`.
+#[derive(Debug, Args)]
+pub(super) struct Info {
+    /// The image or block device
+    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) from: Source,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `anyvisor disk resize`.
+#[derive(Debug, Args)]
+pub(super) struct Resize {
+    /// The image, which nobody else may be using
+    pub(super) image: PathBuf,
+    /// The new size (20G), or by how much the disk grows (+1G); what is added reads as zeroes
+    #[arg(value_parser = size::parse_new)]
+    pub(super) size: NewSize,
+    /// Allow the disk to become smaller
+    #[arg(long)]
+    pub(super) shrink: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How data is compressed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Method {
+    /// Deflate
+    Zlib,
+    /// Zstandard
+    Zstd,
+}
+
+impl From<Method> for Compression {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Zlib => Self::Zlib,
+            Method::Zstd => Self::Zstd,
+        }
+    }
+}
+
+/// What becomes of a backing chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Chain {
+    /// One image with the content of all
+    Flatten,
+    /// Every image is converted, and stands on its parent
+    Keep,
+}
+
+/// A format whose images can be read.
+fn readable(name: &str) -> Result<&'static Format, String> {
+    pick(name, "read", Format::is_readable)
+}
+
+/// A format in which images can be written.
+fn writable(name: &str) -> Result<&'static Format, String> {
+    pick(name, "written", Format::is_writable)
+}
+
+fn pick(name: &str, done: &str, can: fn(&Format) -> bool) -> Result<&'static Format, String> {
+    let found = image::by_name(name).filter(|format| can(format));
+    found.ok_or_else(|| {
+        let names = image::FORMATS.iter().filter(|format| can(format)).map(|format| format.name);
+        format!("formats that are {done}: {}", names.collect::<Vec<_>>().join(", "))
+    })
+}
