@@ -46,8 +46,8 @@ const RESIZE_EXAMPLES: &str = "Examples:
 #[derive(Debug, Default, Args)]
 pub(super) struct Source {
     /// Its format, instead of looking what it is
-    #[arg(long = "from", value_name = "FORMAT", value_parser = readable)]
-    pub(super) format: Option<&'static Format>,
+    #[arg(long, value_name = "FORMAT", value_parser = readable)]
+    pub(super) from: Option<&'static Format>,
     /// The internal snapshot to read, by its identifier or its name, instead of the present state
     #[arg(long, value_name = "NAME")]
     pub(super) snapshot: Option<String>,
@@ -60,8 +60,8 @@ pub(super) struct Source {
 #[derive(Debug, Args)]
 pub(super) struct Target {
     /// The new image's format, instead of what its ending says
-    #[arg(long = "to", value_name = "FORMAT", value_parser = writable)]
-    pub(super) format: Option<&'static Format>,
+    #[arg(long, value_name = "FORMAT", value_parser = writable)]
+    pub(super) to: Option<&'static Format>,
     /// The variant of the format: streamOptimized, fixed, …
     #[arg(long, value_name = "NAME")]
     pub(super) subformat: Option<String>,
@@ -84,9 +84,9 @@ pub(super) struct Convert {
     /// The new image; it must not exist
     pub(super) target: PathBuf,
     #[command(flatten)]
-    pub(super) from: Source,
+    pub(super) options: Source,
     #[command(flatten)]
-    pub(super) to: Target,
+    pub(super) new: Target,
     /// Compress the data, where the format leaves the choice
     #[arg(long, value_name = "METHOD", num_args = 0..=1, require_equals = true, default_missing_value = "zlib")]
     pub(super) compress: Option<Method>,
@@ -116,7 +116,7 @@ pub(super) struct Info {
     /// The image or block device
     pub(super) image: PathBuf,
     #[command(flatten)]
-    pub(super) from: Source,
+    pub(super) options: Source,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

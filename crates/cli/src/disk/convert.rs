@@ -23,9 +23,9 @@ struct Made<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &Convert) -> Result<Exit> {
-    let mut new = new_image(&args.target, &args.to)?;
+    let mut new = new_image(&args.target, &args.new)?;
     new.compression = args.compress.map(Into::into);
-    let opened = Opened::open(&args.source, &args.from)?;
+    let opened = Opened::open(&args.source, &args.options)?;
     check_target(&args.target, &opened)?;
     let options = options(args);
     let progress = progress::patient(&format!("copying {}", args.source.display()));
@@ -49,16 +49,16 @@ pub(super) fn run(args: &Convert) -> Result<Exit> {
 ///
 /// # Errors
 /// Wrong usage: its ending says nothing of its format.
-pub(super) fn new_image(target: &Path, to: &Target) -> Result<NewImage> {
-    let format = match to.format {
+pub(super) fn new_image(target: &Path, new: &Target) -> Result<NewImage> {
+    let format = match new.to {
         Some(format) => format,
         None => by_ending(target)?,
     };
     Ok(NewImage {
-        subformat: to.subformat.clone(),
-        cluster_size: to.cluster_size,
-        preallocate: to.preallocate,
-        data_file: to.data_file,
+        subformat: new.subformat.clone(),
+        cluster_size: new.cluster_size,
+        preallocate: new.preallocate,
+        data_file: new.data_file,
         ..NewImage::new(format)
     })
 }
@@ -101,6 +101,7 @@ fn options(args: &Convert) -> CopyOptions {
         threads: args.threads.map_or(usual.threads, usize::from),
         digest: args.checksum,
         overwrite: args.force,
+        sync: !args.no_sync,
         ..usual
     }
 }

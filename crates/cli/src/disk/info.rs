@@ -36,7 +36,7 @@ struct Link<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &Info) -> Result<Exit> {
-    let opened = Opened::open(&args.image, &args.from)?;
+    let opened = Opened::open(&args.image, &args.options)?;
     let info = opened.image.info();
     let link = |layer| Link { info: layer, disk_size: opened.allocated(layer) };
     let chain: Vec<_> = info.layers.iter().map(link).collect();

@@ -44,9 +44,9 @@ impl Opened {
     ///
     /// # Errors
     /// When it cannot be found, read or understood, or the passphrase file cannot be read.
-    pub(super) fn open(path: &Path, from: &args::Source) -> Result<Self> {
+    pub(super) fn open(path: &Path, wanted: &args::Source) -> Result<Self> {
         let Place { gate, name } = Place::of(path)?;
-        let image = image::open_with(&gate, &name, &options(from)?)?;
+        let image = image::open_with(&gate, &name, &options(wanted)?)?;
         Ok(Self { image, gate })
     }
 
@@ -84,9 +84,9 @@ pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
 ///
 /// # Errors
 /// When the passphrase file cannot be read.
-pub(super) fn options(from: &args::Source) -> Result<OpenOptions> {
-    let passphrase = from.passphrase_file.as_deref().map(read_passphrase).transpose()?;
-    Ok(OpenOptions { format: from.format, snapshot: from.snapshot.clone(), passphrase })
+pub(super) fn options(wanted: &args::Source) -> Result<OpenOptions> {
+    let passphrase = wanted.passphrase_file.as_deref().map(read_passphrase).transpose()?;
+    Ok(OpenOptions { format: wanted.from, snapshot: wanted.snapshot.clone(), passphrase })
 }
 
 /// The first line of a file, which nobody types and no message repeats.
