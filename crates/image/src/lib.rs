@@ -21,6 +21,7 @@ mod gate;
 pub mod gzip;
 mod layer;
 mod mapping;
+mod occupancy;
 mod open;
 pub mod parallels;
 pub mod qcow;

@@ -2,6 +2,7 @@
 
 use super::name::{normalised, protocol, windows_base_name};
 use super::{Gate, GateError, GateReason};
+use crate::parallels;
 use block::{BlockRead, FileDisk};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -49,7 +50,8 @@ impl DirectoryGate {
     /// The gate to the directory of the file at `path`, and the file's name in it.
     ///
     /// The user named this path, so it may lead anywhere: a symbolic link at its end is followed first, since
-    /// the files that belong to an image stand beside the image and not beside the link.
+    /// the files that belong to an image stand beside the image and not beside the link. Of a directory that is a
+    /// Parallels disk, the file is the disk's descriptor in it.
     ///
     /// # Errors
     /// [`GateError`] when the path does not exist or its name is not UTF-8.
@@ -62,6 +64,9 @@ impl DirectoryGate {
         } else {
             path.to_path_buf()
         };
+        if real.join(parallels::DESCRIPTOR).is_file() {
+            return Ok((Self::new(real)?, parallels::DESCRIPTOR.to_owned()));
+        }
         let name =
             real.file_name().and_then(|name| name.to_str()).ok_or_else(|| refuse(GateReason::NotAName))?;
         let gate = Self::new(real.parent().unwrap_or(Path::new(".")))?;
