@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::{qcow2, raw};
+use crate::{qcow2, raw, vmdk};
 
 /// What a new image is to be.
 #[derive(Clone, Debug)]
@@ -71,6 +71,11 @@ impl NewImage {
     /// A qcow2 image of version 3.
     pub fn qcow2() -> Self {
         Self::new(&qcow2::FORMAT)
+    }
+
+    /// A VMDK, monolithic and sparse.
+    pub fn vmdk() -> Self {
+        Self::new(&vmdk::FORMAT)
     }
 
     /// The subformat that is wanted, by the format's own spelling.

@@ -14,7 +14,7 @@ use crate::create::NewImage;
 use crate::error::{Error, Result};
 use block::BlockRead;
 use engine::{Engine, Target};
-pub(crate) use layout::{Files, Layout, Place};
+pub(crate) use layout::{Files, Layout, Packer, Packers, Place};
 use partial::PartialImage;
 use serde::{Serialize, Serializer};
 use std::io;

@@ -22,6 +22,10 @@ pub(super) struct Descriptor {
     pub(super) create_type: Option<String>,
     /// The extents in the order of the disk.
     pub(super) extents: Vec<ExtentLine>,
+    /// The disk controller that the disk was made for, `lsilogic` or `ide`.
+    pub(super) adapter: Option<String>,
+    /// The version of the virtual hardware that the disk was made for.
+    pub(super) hardware: Option<String>,
     /// Whether the disk's contents are encrypted.
     pub(super) encrypted: bool,
 }
@@ -82,6 +86,8 @@ impl Descriptor {
             "parentcid" => self.parent_cid = Some(content_id(value)?).filter(|cid| *cid != NO_PARENT),
             "parentfilenamehint" => self.parent_hint = Some(value.to_owned()),
             "createtype" => self.create_type = Some(value.to_owned()),
+            "ddb.adaptertype" => self.adapter = Some(value.to_owned()),
+            "ddb.virtualhwversion" => self.hardware = Some(value.to_owned()),
             "encryptionkeys" | "encryption.keysafe" | "encryption.data" => self.encrypted = true,
             _ => {}
         }

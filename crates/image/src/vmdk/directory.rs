@@ -1,23 +1,38 @@
 //! The grain directory and the grain tables ("Virtual Disk Format 5.0", Grain Directory and Grain Tables).
+//!
+//! All tables of an extent exist, whether or not any of their grains does. Of a large disk most are a hole of the file,
+//! which is passed over without being read.
 
 use super::Reason;
 use super::header::{DirectoryPlace, Geometry, SECTOR};
 use super::marker;
 use crate::cache::Cache;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::Source;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The most entries of a grain directory: 128 TiB of disk with the usual grain.
 const MAX_ENTRIES: u64 = 4 << 20;
 /// How many bytes of grain tables are kept.
 const CACHE_BYTES: usize = 4 << 20;
+/// How far the file is asked for a hole at first and at most, in bytes.
+const LOOK: Range<u64> = 64 << 10..64 << 20;
 
 /// Which grain is where: the tables are read when they are needed.
 pub(super) struct Directory {
     tables: Tables,
     entries_per_table: u32,
     cache: Cache<Arc<[u32]>>,
+    hole: Mutex<Hole>,
+}
+
+/// The hole of the file that was met last.
+struct Hole {
+    /// Bytes of the file that are zeroes.
+    range: Range<u64>,
+    /// How far to look the next time: further after each success, so that many small holes cost little.
+    look: u64,
 }
 
 enum Tables {
@@ -36,7 +51,8 @@ impl Directory {
         };
         let entries_per_table = geometry.entries_per_table;
         let kept = CACHE_BYTES / (entries_per_table as usize * size_of::<u32>());
-        Ok(Self { tables, entries_per_table, cache: Cache::new(kept) })
+        let hole = Mutex::new(Hole { range: 0..0, look: LOOK.start });
+        Ok(Self { tables, entries_per_table, cache: Cache::new(kept), hole })
     }
 
     /// The entries of one grain table; `None` when none of its grains exists.
@@ -46,6 +62,7 @@ impl Directory {
                 let sector = usize::try_from(index).ok().and_then(|index| sectors.get(index)).copied();
                 match sector {
                     None | Some(0) => Ok(None),
+                    Some(sector) if self.is_hole(sector) => Ok(None),
                     Some(sector) => {
                         self.cache.get_or_make(index, || self.load(source, index, sector)).map(Some)
                     }
@@ -62,7 +79,32 @@ impl Directory {
             let reason = Reason::TableOutside { table, sector: sector.into() };
             return Err(super::error(source, Some(offset), reason));
         }
-        Ok(entries(&source.bytes(offset, length)?).collect())
+        let bytes = source.bytes(offset, length)?;
+        if block::is_zero(&bytes) {
+            self.look_for_hole(source, offset)?;
+        }
+        Ok(entries(&bytes).collect())
+    }
+
+    /// Whether the table at `sector` is known to be nothing but zeroes.
+    fn is_hole(&self, sector: u32) -> bool {
+        let offset = u64::from(sector) * SECTOR;
+        let length = u64::from(self.entries_per_table) * size_of::<u32>() as u64;
+        let hole = self.hole.lock().unwrap_or_else(PoisonError::into_inner);
+        hole.range.start <= offset && offset + length <= hole.range.end
+    }
+
+    /// Takes note of how far the zeroes from byte `start` of the file on are a hole.
+    fn look_for_hole(&self, source: &Source, start: u64) -> Result<()> {
+        let look = self.hole.lock().unwrap_or_else(PoisonError::into_inner).look;
+        let asked = start..start.saturating_add(look).min(source.size());
+        let fail = |error| Error::Read { path: source.path.clone(), source: error };
+        let extents = source.disk.extents(asked.clone()).map_err(fail)?;
+        let first = extents.first().filter(|extent| !extent.is_data());
+        let range = first.map_or(start..start, |extent| extent.range.clone());
+        let look = if range.end == asked.end { (look * 2).min(LOOK.end) } else { LOOK.start };
+        *self.hole.lock().unwrap_or_else(PoisonError::into_inner) = Hole { range, look };
+        Ok(())
     }
 
     /// A table made from the grains that a scan of the stream has found.

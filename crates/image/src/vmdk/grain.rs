@@ -18,7 +18,7 @@ const CACHE_BYTES: u64 = 2 << 20;
 pub(super) struct Packed {
     /// Which grain.
     pub(super) grain: u64,
-    /// Its marker's place in the file, in bytes.
+    /// Its place in the file, in bytes: that of its marker where there are markers.
     pub(super) offset: u64,
     /// How many bytes to read at once: up to where the next grain starts, or a guess.
     pub(super) span: u64,
@@ -28,6 +28,8 @@ pub(super) struct Packed {
 pub(super) struct Inflater {
     grain: u64,
     capacity: u64,
+    /// Whether markers say which grain it is, and how long.
+    markers: bool,
     /// What threads use in turn: a decompressor and the compressed bytes.
     tools: Mutex<Vec<Tools>>,
     cache: Cache<Arc<[u8]>>,
@@ -43,6 +45,7 @@ impl Inflater {
         Self {
             grain: geometry.grain,
             capacity: geometry.capacity,
+            markers: geometry.markers,
             tools: Mutex::default(),
             cache: Cache::new((CACHE_BYTES / geometry.grain) as usize),
         }
@@ -99,15 +102,11 @@ impl Inflater {
         if let Err(error) = fill(&mut tools.packed, source, offset, span.min(available)) {
             return Ok(Err(error));
         }
-        let marker = Marker::ref_from_prefix(&tools.packed).map_err(|_| outside.clone())?.0;
-        let (lba, size) = (marker.value.get(), marker.size.get());
-        if lba.checked_mul(SECTOR) != Some(grain * self.grain) {
-            return Err(Reason::MarkerMismatch { grain, lba });
+        if !self.markers {
+            // The zlib stream says itself where it ends.
+            return self.decompress(&mut tools.decompressor, grain, &tools.packed, out).map(Ok);
         }
-        let length = MARKER as u64 + u64::from(size);
-        if length > self.most() {
-            return Err(Reason::GrainTooLarge { grain, size });
-        }
+        let length = self.marked_length(grain, &tools.packed)?;
         if length > available {
             return Err(outside);
         }
@@ -118,6 +117,21 @@ impl Inflater {
         }
         let data = tools.packed.get(MARKER..length as usize).ok_or(outside)?;
         self.decompress(&mut tools.decompressor, grain, data, out).map(Ok)
+    }
+
+    /// How long `grain` and its marker are, with which `packed` begins.
+    fn marked_length(&self, grain: u64, packed: &[u8]) -> Result<u64, Reason> {
+        let (marker, _) =
+            Marker::ref_from_prefix(packed).map_err(|_| Reason::Truncated { what: "marker of a grain" })?;
+        let (lba, size) = (marker.value.get(), marker.size.get());
+        if lba.checked_mul(SECTOR) != Some(grain * self.grain) {
+            return Err(Reason::MarkerMismatch { grain, lba });
+        }
+        let length = MARKER as u64 + u64::from(size);
+        if length > self.most() {
+            return Err(Reason::GrainTooLarge { grain, size });
+        }
+        Ok(length)
     }
 
     fn decompress(

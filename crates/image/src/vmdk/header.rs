@@ -2,10 +2,11 @@
 //! `COWDisk_Header` (same, ESX Server Sparse Extents).
 
 use super::Reason;
+use super::arrangement::{GRAIN, TABLE_ENTRIES};
 use crate::error::Result;
 use crate::source::Source;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The unit of all addresses in a VMDK, in bytes.
 pub(super) const SECTOR: u64 = 512;
@@ -14,16 +15,24 @@ pub(super) const MAX_GRAIN_SECTORS: u64 = 4096;
 /// The most entries of a grain table: hosted disks have 512, ESX sparse disks 4096.
 pub(super) const MAX_TABLE_ENTRIES: u32 = 4096;
 /// `gdOffset` of a stream whose header was written before its grain directory was known.
-const GD_AT_END: u64 = u64::MAX;
+pub(super) const GD_AT_END: u64 = u64::MAX;
 
-const FLAG_NEWLINE_TEST: u32 = 1 << 0;
-const FLAG_ZEROED_GRAINS: u32 = 1 << 2;
-const FLAG_COMPRESSED: u32 = 1 << 16;
-const FLAG_MARKERS: u32 = 1 << 17;
-const COMPRESSION_DEFLATE: u16 = 1;
+/// The four bytes that a transfer in text mode would change are there.
+pub(super) const FLAG_NEWLINE_TEST: u32 = 1 << 0;
+/// There is a redundant grain directory.
+pub(super) const FLAG_REDUNDANT: u32 = 1 << 1;
+/// An entry of 1 in a grain table means zeroes.
+pub(super) const FLAG_ZEROED_GRAINS: u32 = 1 << 2;
+/// Grains are compressed.
+pub(super) const FLAG_COMPRESSED: u32 = 1 << 16;
+/// Markers stand before grains and metadata.
+pub(super) const FLAG_MARKERS: u32 = 1 << 17;
+const NEWLINE_TEST: [u8; 4] = *b"\n \r\n";
+/// `compressAlgorithm`: zlib streams.
+pub(super) const COMPRESSION_DEFLATE: u16 = 1;
 
 /// `SparseExtentHeader`, the first sector of a hosted sparse extent and the footer of a stream.
-#[derive(Clone, Copy, FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct SparseHeader {
     pub(super) magic: [u8; 4],
@@ -74,6 +83,23 @@ const _: () = assert!(size_of::<CowdHeader>() == 32);
 pub(super) const SPARSE_MAGIC: [u8; 4] = *b"KDMV";
 pub(super) const COWD_MAGIC: [u8; 4] = *b"COWD";
 
+impl SparseHeader {
+    /// A header of `version` for an extent of `capacity` sectors in the grains and tables that are written; its
+    /// descriptor and its directories are to be filled in.
+    pub(super) fn new(version: u32, flags: u32, capacity: u64) -> Self {
+        Self {
+            magic: SPARSE_MAGIC,
+            version: version.into(),
+            flags: (flags | FLAG_NEWLINE_TEST).into(),
+            capacity: capacity.into(),
+            grain_size: (GRAIN / SECTOR).into(),
+            entries_per_table: TABLE_ENTRIES.into(),
+            newline_test: NEWLINE_TEST,
+            ..Self::new_zeroed()
+        }
+    }
+}
+
 /// What of a sparse extent's header matters for reading it, checked.
 #[derive(Clone, Debug)]
 pub(super) struct Geometry {
@@ -85,9 +111,15 @@ pub(super) struct Geometry {
     pub(super) directory: DirectoryPlace,
     /// Whether an entry of 1 means zeroes.
     pub(super) zeroed_grains: bool,
-    /// Whether grains are compressed, with a marker before each.
+    /// Whether grains are compressed.
     pub(super) compressed: bool,
-    /// Where the first marker of a stream can stand, in bytes.
+    /// Whether a marker stands before each compressed grain.
+    pub(super) markers: bool,
+    /// Sector of the redundant grain directory.
+    pub(super) redundant: Option<u64>,
+    /// Whether whoever wrote the extent last did not close it.
+    pub(super) unclean: bool,
+    /// Where the first grain, or the first marker of a stream, can stand, in bytes.
     pub(super) first_marker: u64,
     /// Where the embedded descriptor is, and how long, in bytes.
     pub(super) descriptor: Option<(u64, u64)>,
@@ -122,7 +154,7 @@ impl Geometry {
         if !(1..=3).contains(&version) {
             return Err(Reason::Version { version });
         }
-        if flags & FLAG_NEWLINE_TEST != 0 && header.newline_test != *b"\n \r\n" {
+        if flags & FLAG_NEWLINE_TEST != 0 && header.newline_test != NEWLINE_TEST {
             return Err(Reason::TextMode);
         }
         let compressed = flags & FLAG_COMPRESSED != 0;
@@ -130,14 +162,14 @@ impl Geometry {
         if compressed && algorithm != COMPRESSION_DEFLATE {
             return Err(Reason::Compression { algorithm });
         }
-        if compressed && flags & FLAG_MARKERS == 0 {
-            return Err(Reason::CompressedWithoutMarkers);
-        }
+        let markers = flags & FLAG_MARKERS != 0;
         let directory = match header.directory.get() {
             GD_AT_END if offset == 0 => DirectoryPlace::Footer,
-            GD_AT_END | 0 if compressed => DirectoryPlace::None,
+            GD_AT_END | 0 if compressed && markers => DirectoryPlace::None,
             sector => DirectoryPlace::At(sector),
         };
+        let redundant = header.redundant_directory.get();
+        let redundant = (flags & FLAG_REDUNDANT != 0 && redundant != 0 && !compressed).then_some(redundant);
         let descriptor_end = header.descriptor_offset.get().saturating_add(header.descriptor_size.get());
         let first_marker =
             if header.overhead.get() > 0 { header.overhead.get() } else { descriptor_end.max(1) };
@@ -153,6 +185,9 @@ impl Geometry {
             directory,
             zeroed_grains: flags & FLAG_ZEROED_GRAINS != 0,
             compressed,
+            markers,
+            redundant,
+            unclean: header.unclean_shutdown != 0,
             first_marker: first_marker.saturating_mul(SECTOR),
             descriptor,
         })
@@ -174,6 +209,9 @@ impl Geometry {
                 directory: DirectoryPlace::At(header.directory.get().into()),
                 zeroed_grains: false,
                 compressed: false,
+                markers: false,
+                redundant: None,
+                unclean: false,
                 first_marker: 0,
                 descriptor: None,
             })
@@ -195,7 +233,7 @@ impl Geometry {
 fn capacity(sectors: u64) -> Result<u64, Reason> {
     sectors
         .checked_mul(SECTOR)
-        .filter(|bytes| (1..=crate::MAX_VIRTUAL_SIZE).contains(bytes))
+        .filter(|bytes| *bytes <= crate::MAX_VIRTUAL_SIZE)
         .ok_or(Reason::Capacity { sectors })
 }
 

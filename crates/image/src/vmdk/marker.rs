@@ -6,11 +6,11 @@ use super::header::{Geometry, SECTOR};
 use crate::error::Result;
 use crate::source::Source;
 use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The beginning of every marker. Of a grain it is all, and `size` bytes of zlib data follow at once; of
 /// metadata `size` is 0, and `value` sectors follow the marker's own.
-#[derive(Clone, Copy, FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Marker {
     /// The disk's sector of a grain; the number of sectors of metadata.
@@ -19,7 +19,7 @@ pub(super) struct Marker {
 }
 
 /// A marker that may be one of metadata.
-#[derive(Clone, Copy, FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct AnyMarker {
     marker: Marker,
@@ -32,10 +32,21 @@ const _: () = assert!(size_of::<AnyMarker>() == 16);
 /// Bytes of a grain's marker.
 pub(super) const MARKER: usize = size_of::<Marker>();
 
-const END_OF_STREAM: u32 = 0;
-const FOOTER: u32 = 3;
+/// The kinds of metadata.
+pub(super) const END_OF_STREAM: u32 = 0;
+pub(super) const GRAIN_TABLE: u32 = 1;
+pub(super) const GRAIN_DIRECTORY: u32 = 2;
+pub(super) const FOOTER: u32 = 3;
 /// What may follow the end of a stream: padding of whatever carried it.
 const PADDING: u64 = 64 << 10;
+
+/// The marker, a sector, before `sectors` sectors of metadata.
+pub(super) fn metadata(kind: u32, sectors: u64) -> Vec<u8> {
+    let any = AnyMarker { marker: Marker { value: sectors.into(), size: 0.into() }, kind: kind.into() };
+    let mut bytes = any.as_bytes().to_vec();
+    bytes.resize(SECTOR as usize, 0);
+    bytes
+}
 
 /// Where the footer's header is, in bytes, when the file ends with one: marker, footer, end-of-stream marker.
 pub(super) fn footer(source: &Source) -> Result<Option<u64>> {

@@ -128,9 +128,6 @@ pub enum Reason {
         /// `compressAlgorithm` of the header.
         algorithm: u16,
     },
-    /// Compressed grains without markers.
-    #[error("compressed grains without markers are not supported")]
-    CompressedWithoutMarkers,
     /// The descriptor does not lie within the file, or is larger than any real one.
     #[error("a descriptor of {bytes} bytes is absurd or lies outside the file")]
     DescriptorSize {
@@ -190,7 +187,6 @@ impl Reason {
         match self {
             Self::Version { .. }
             | Self::Compression { .. }
-            | Self::CompressedWithoutMarkers
             | Self::BareExtent
             | Self::Encrypted
             | Self::ExtentType { .. }

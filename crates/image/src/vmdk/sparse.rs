@@ -30,8 +30,7 @@ impl SparseExtent {
     }
 
     /// The ESX sparse extent in `source`.
-    pub(super) fn cowd(source: Source) -> Result<Mapped<Self>> {
-        let geometry = Geometry::cowd(&source)?;
+    pub(super) fn cowd(source: Source, geometry: Geometry) -> Result<Mapped<Self>> {
         Self::new(source, geometry)
     }
 

@@ -1,0 +1,199 @@
+//! Opening a VMDK: its descriptor and every extent, through the gate ("Virtual Disk Format 5.0", The Descriptor File).
+
+use super::descriptor::{self, Descriptor, ExtentLine};
+use super::error;
+use super::header::{self, Geometry, SECTOR};
+use super::reason::Reason;
+use super::sparse::SparseExtent;
+use crate::error::{Error, Result};
+use crate::gate::{Gate, foreign_base_name, sibling};
+use crate::layer::{Layer, LayerInfo, Parent};
+use crate::open::Opening;
+use crate::source::Source;
+use block::{BlockRead, Concat, Window, ZeroDisk};
+use std::sync::Arc;
+
+/// The most extents of a disk: the largest one in pieces of 2 GB has half as many.
+const MAX_EXTENTS: usize = 1 << 16;
+
+/// Opens the disk that `source` is or describes, without its parent.
+pub(super) fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<Layer> {
+    match source.structure::<[u8; 4]>(0)? {
+        Some(header::SPARSE_MAGIC) => open_monolithic(name, source),
+        Some(header::COWD_MAGIC) => open_cowd(name, source),
+        _ => open_described(gate, name, source),
+    }
+}
+
+/// One file that is its descriptor's only extent.
+fn open_monolithic(name: &str, source: Source) -> Result<Layer> {
+    let geometry = Geometry::hosted(&source, 0)?;
+    let Some((offset, length)) = geometry.descriptor else {
+        return Err(error(&source, None, Reason::BareExtent));
+    };
+    // In an extent of a split disk, room for a descriptor is left and not filled.
+    if source.structure::<[u8; 1]>(offset)? == Some([0]) {
+        return Err(error(&source, None, Reason::BareExtent));
+    }
+    let descriptor = read_descriptor(&source, offset, length)?;
+    let extent = open_hosted(source.clone(), geometry)?;
+    layer(name, &source, &descriptor, vec![name.to_owned()], extent)
+}
+
+/// An ESX sparse extent that was named without its descriptor: what it lacks is its parent's name.
+fn open_cowd(_name: &str, source: Source) -> Result<Layer> {
+    Err(error(&source, None, Reason::BareExtent))
+}
+
+/// A descriptor in a file of its own.
+fn open_described(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> {
+    let descriptor = read_descriptor(&source, 0, source.size())?;
+    if descriptor.extents.len() > MAX_EXTENTS {
+        return Err(error(&source, None, Reason::DescriptorSize { bytes: source.size() }));
+    }
+    let mut files = vec![name.to_owned()];
+    let mut extents = Vec::with_capacity(descriptor.extents.len());
+    let mut sectors = 0_u64;
+    for line in &descriptor.extents {
+        sectors = sectors.saturating_add(line.sectors);
+        if sectors > crate::MAX_VIRTUAL_SIZE / SECTOR {
+            return Err(error(&source, None, Reason::Capacity { sectors }));
+        }
+        extents.push(open_extent(gate, name, &source, line)?);
+        files.extend(line.file.as_ref().map(|file| sibling(name, file)));
+    }
+    let grain = extents.iter().find_map(|extent| extent.grain);
+    let compressed = extents.iter().any(|extent| extent.compressed);
+    let fail = |error| Error::Read { path: source.path.clone(), source: error };
+    let disks: Vec<_> = extents.into_iter().map(|extent| extent.disk).collect();
+    let disk: Arc<dyn BlockRead> = match <[_; 1]>::try_from(disks) {
+        Ok([only]) => only,
+        Err(disks) => Arc::new(Concat::new(disks).map_err(fail)?),
+    };
+    layer(name, &source, &descriptor, files, OpenExtent { disk, grain, compressed })
+}
+
+fn read_descriptor(source: &Source, offset: u64, length: u64) -> Result<Descriptor> {
+    if length > descriptor::MAX_BYTES || !source.holds(offset, length) {
+        return Err(error(source, Some(offset), Reason::DescriptorSize { bytes: length }));
+    }
+    let descriptor =
+        Descriptor::parse(&source.bytes(offset, length)?).map_err(|reason| error(source, None, reason))?;
+    if descriptor.encrypted {
+        return Err(error(source, None, Reason::Encrypted));
+    }
+    if descriptor.extents.is_empty() {
+        return Err(error(source, None, Reason::DescriptorLacks { what: "extents" }));
+    }
+    Ok(descriptor)
+}
+
+/// The disk of one extent, exactly as long as its line says.
+fn open_extent(gate: &dyn Gate, name: &str, source: &Source, line: &ExtentLine) -> Result<OpenExtent> {
+    let fail = |reason| error(source, None, reason);
+    let length = line.sectors * SECTOR;
+    if line.kind == "ZERO" {
+        return Ok(OpenExtent::flat(Arc::new(ZeroDisk::new(length))));
+    }
+    let file =
+        line.file.clone().ok_or_else(|| fail(Reason::DescriptorLacks { what: "file for an extent" }))?;
+    if !line.accessible {
+        return Err(fail(Reason::NoAccess { file }));
+    }
+    let flat = match line.kind.as_str() {
+        "FLAT" | "VMFS" => true,
+        "SPARSE" | "VMFSSPARSE" => false,
+        other => {
+            let description = unsupported(other);
+            return Err(fail(Reason::ExtentType { kind: other.to_owned(), description }));
+        }
+    };
+    let extent_name = sibling(name, &file);
+    let extent = Source { disk: gate.open(&extent_name)?, path: gate.describe(&extent_name) };
+    let start = if flat { line.offset.saturating_mul(SECTOR) } else { 0 };
+    let extent = if flat { OpenExtent::flat(extent.disk) } else { open_sparse(extent)? };
+    let size = extent.disk.size();
+    let too_short = |_| fail(Reason::ExtentTooShort { file, needed: start.saturating_add(length), size });
+    if start == 0 && size == length {
+        return Ok(extent);
+    }
+    let window = Window::new(extent.disk, start..start.saturating_add(length)).map_err(too_short)?;
+    Ok(OpenExtent { disk: Arc::new(window), ..extent })
+}
+
+/// A sparse extent, whichever of the two kinds it is.
+fn open_sparse(source: Source) -> Result<OpenExtent> {
+    if source.structure::<[u8; 4]>(0)? == Some(header::COWD_MAGIC) {
+        let geometry = Geometry::cowd(&source)?;
+        let grain = Some(geometry.grain);
+        let disk = Arc::new(SparseExtent::cowd(source, geometry)?);
+        return Ok(OpenExtent { disk, grain, compressed: false });
+    }
+    let geometry = Geometry::hosted(&source, 0)?;
+    open_hosted(source, geometry)
+}
+
+/// A hosted sparse extent.
+fn open_hosted(source: Source, geometry: Geometry) -> Result<OpenExtent> {
+    let (grain, compressed) = (Some(geometry.grain), geometry.compressed);
+    Ok(OpenExtent { disk: Arc::new(SparseExtent::hosted(source, geometry)?), grain, compressed })
+}
+
+fn unsupported(kind: &str) -> &'static str {
+    match kind {
+        "SESPARSE" => "a space-efficient sparse delta",
+        "VMFSRDM" | "VMFSRAW" => "a raw device mapping, whose data is on a physical disk",
+        "PARTITIONEDDEVICE" | "FULLDEVICE" => "a physical disk",
+        _ => "unknown",
+    }
+}
+
+/// The disk of one extent, or of all of them, and what is to be told of it.
+struct OpenExtent {
+    disk: Arc<dyn BlockRead>,
+    /// Bytes of a grain, where there are grains.
+    grain: Option<u64>,
+    compressed: bool,
+}
+
+impl OpenExtent {
+    fn flat(disk: Arc<dyn BlockRead>) -> Self {
+        Self { disk, grain: None, compressed: false }
+    }
+}
+
+fn layer(
+    name: &str,
+    source: &Source,
+    descriptor: &Descriptor,
+    files: Vec<String>,
+    OpenExtent { disk, grain, compressed }: OpenExtent,
+) -> Result<Layer> {
+    let parent = match descriptor.parent_cid {
+        None => None,
+        Some(expected) => {
+            let hint = descriptor.parent_hint.as_ref();
+            let hint = hint
+                .ok_or_else(|| error(source, None, Reason::DescriptorLacks { what: "parentFileNameHint" }))?;
+            // The hint is where the parent was when the delta was made, which is often another machine. The same
+            // file name beside the delta is tried next; that it is the right one, the content ID shows.
+            let beside = foreign_base_name(hint).map(|base| sibling(name, base));
+            let names = std::iter::once(sibling(name, hint)).chain(beside).collect();
+            Some(Parent { names, format: None, content_ids: vec![format!("{expected:08x}")] })
+        }
+    };
+    let facts = [
+        ("adapter", descriptor.adapter.clone()),
+        ("hardware version", descriptor.hardware.clone()),
+        ("compression", compressed.then(|| "zlib".to_owned())),
+    ];
+    let info = LayerInfo {
+        subformat: descriptor.create_type.clone(),
+        files,
+        content_id: descriptor.cid.map(|cid| format!("{cid:08x}")),
+        cluster_size: grain,
+        facts: facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        ..LayerInfo::new("vmdk", disk.size(), name)
+    };
+    Ok(Layer { disk, info, parent })
+}
