@@ -1,8 +1,11 @@
-//! Tables of words of one width, read piece by piece where they are looked at: [`Words`].
+//! Tables of words of one width, read piece by piece where they are looked at: [`Words`]; and tables of tables:
+//! [`TwoLevels`].
 
 use crate::cache::Cache;
 use crate::error::Result;
+use crate::mapping::{Piece, Place, See};
 use crate::source::Source;
+use std::ops::Range;
 use std::sync::Arc;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
@@ -56,6 +59,48 @@ impl<W: Word> Words<W> {
     /// The word `index` of the table of `count` words at byte `table`, which lies in the file.
     pub(crate) fn get(&self, source: &Source, table: u64, count: u64, index: u64) -> Result<Option<W>> {
         Ok(self.from(source, table, count, index)?.words().first().copied())
+    }
+}
+
+/// A disk whose clusters are found through a table of tables.
+pub(crate) trait TwoLevels {
+    /// How the format describes a compressed cluster.
+    type Packed: Copy;
+
+    /// How many bytes a cluster has, and how many clusters a table of the second level tells of.
+    fn shape(&self) -> (u64, u64);
+
+    /// Where in the file the table `index` of the second level is, in bytes; `None` when all its clusters are absent.
+    /// It lies in the file.
+    fn table(&self, index: u64) -> Result<Option<u64>>;
+
+    /// Where the disk's cluster `cluster` begins, of which the table at byte `table` of the file tells.
+    fn cluster(&self, table: u64, cluster: u64) -> Result<Place<Self::Packed>>;
+
+    /// Hands on the pieces of `range`, as [`Mapping::visit`](crate::mapping::Mapping::visit) does.
+    fn visit_clusters(&self, range: Range<u64>, see: See<Self::Packed>) -> Result<()> {
+        let (size, entries) = self.shape();
+        let mut start = range.start;
+        while start < range.end {
+            let index = start / size / entries;
+            let table_end = (index + 1).saturating_mul(size.saturating_mul(entries)).min(range.end);
+            let Some(table) = self.table(index)? else {
+                see(Piece { range: start..table_end, place: Place::Absent })?;
+                start = table_end;
+                continue;
+            };
+            while start < table_end {
+                let cluster = start / size;
+                let end = (cluster + 1).saturating_mul(size).min(table_end);
+                let place = match self.cluster(table, cluster)? {
+                    Place::Stored(offset) => Place::Stored(offset + start % size),
+                    other => other,
+                };
+                see(Piece { range: start..end, place })?;
+                start = end;
+            }
+        }
+        Ok(())
     }
 }
 
