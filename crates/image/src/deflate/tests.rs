@@ -22,5 +22,23 @@ proptest! {
     fn anything(data in prop::collection::vec(0..4_u8, 0..5000)) {
         round_trip(&mut Deflater::new(), &data);
     }
+
+    #[test]
+    fn bytes_of_every_value(
+        runs in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..40), 1..30_usize), 0..60),
+    ) {
+        let data: Vec<u8> = runs.iter().flat_map(|(run, times)| run.repeat(*times)).collect();
+        round_trip(&mut Deflater::new(), &data);
+    }
 }
+
+#[test]
+fn every_byte_in_a_block_of_the_fixed_codes() {
+    let mut deflater = Deflater::new();
+    for byte in 0..=255 {
+        round_trip(&mut deflater, &[byte; 300]);
+        round_trip(&mut deflater, &[byte, byte ^ 0x55]);
+    }
+}
+
 const _: usize = WINDOW;
