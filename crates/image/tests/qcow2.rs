@@ -125,7 +125,7 @@ fn what_cannot_be_read_is_refused_by_name() {
         (36, &[0x7f, 0, 0, 0], "an L1 table of 2130706432 entries"),
         (40, &[0, 0x7f, 0, 0, 0, 0, 0, 0], "lies outside the file"),
         (79, &[2], "marked as corrupt"),
-        (79, &[4], "external data file"),
+        (79, &[4], "external data file, which the image does not name"),
         (72, &[0x80], "incompatible features 0x8000000000000000 are unknown"),
         (100, &[0, 0, 0, 7], "the header of 7 bytes makes no sense"),
     ] {

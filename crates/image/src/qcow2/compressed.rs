@@ -1,7 +1,9 @@
 //! Compressed clusters (QEMU `docs/interop/qcow2.rst`, "Compressed Clusters Descriptor"): [`Unpacker`].
 
 use super::Reason;
-use super::header::{Compression, Header};
+use super::bytes::Bytes;
+use super::geometry::Geometry;
+use super::header::Compression;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::source::Source;
@@ -11,8 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many bytes of decompressed clusters are kept for readers that want less than a cluster.
 const CACHE_BYTES: u64 = 8 << 20;
-/// Compressed data ends in the middle of one of these.
-const SECTOR: u64 = 512;
 
 /// Where a compressed cluster is in the file, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,7 @@ pub(super) struct Packed {
 
 /// Reads compressed clusters, by any number of threads at once.
 pub(super) struct Unpacker {
-    cluster_bits: u32,
-    /// How many bytes of the cluster lie within the disk depends on its end.
+    geometry: Geometry,
     compression: Compression,
     tools: Mutex<Vec<Tools>>,
     cache: Cache<Arc<[u8]>>,
@@ -37,30 +36,29 @@ struct Tools {
 }
 
 impl Unpacker {
-    pub(super) fn new(header: &Header) -> Self {
+    pub(super) fn new(geometry: Geometry, compression: Compression) -> Self {
         Self {
-            cluster_bits: header.cluster_bits,
-            compression: header.compression,
+            geometry,
+            compression,
             tools: Mutex::default(),
-            cache: Cache::new((CACHE_BYTES / header.cluster()) as usize),
+            cache: Cache::new((CACHE_BYTES / geometry.cluster()) as usize),
         }
     }
 
     /// What an L2 entry with the compressed bit says, clipped to the file: the last sector need not be whole.
     pub(super) fn locate(&self, source: &Source, cluster: u64, descriptor: u64) -> Result<Packed> {
-        let split = 62 - (self.cluster_bits - 8);
-        let offset = descriptor & ((1 << split) - 1);
-        let sectors = (descriptor & ((1 << 62) - 1)) >> split;
-        let length = (sectors + 1) * SECTOR - offset % SECTOR;
-        match source.size().checked_sub(offset) {
-            Some(available) if available > 0 => Ok(Packed { cluster, offset, length: length.min(available) }),
-            _ => Err(super::error(source, Some(offset), Reason::Cluster { cluster })),
+        let run = self.geometry.compressed(descriptor);
+        match source.size().checked_sub(run.offset) {
+            Some(available) if available > 0 => {
+                Ok(Packed { cluster, offset: run.offset, length: run.length.min(available) })
+            }
+            _ => Err(source.error(Some(run.offset), Reason::Cluster { cluster })),
         }
     }
 
     /// Fills `buf` with the bytes from `start` of a cluster. Whole clusters go straight to `buf`.
     pub(super) fn read(&self, source: &Source, packed: Packed, start: u64, buf: &mut [u8]) -> Result<()> {
-        let size = 1_usize << self.cluster_bits;
+        let size = self.geometry.cluster() as usize;
         if start == 0 && buf.len() == size && self.cache.get(packed.cluster).is_none() {
             return self.unpack(source, packed, buf);
         }
@@ -95,6 +93,6 @@ impl Unpacker {
         if unpacked? {
             return Ok(());
         }
-        Err(super::error(source, Some(packed.offset), Reason::Inflate { cluster: packed.cluster }))
+        Err(source.error(Some(packed.offset), Reason::Inflate { cluster: packed.cluster }))
     }
 }

@@ -36,9 +36,30 @@ pub enum Reason {
         /// How.
         method: &'static str,
     },
-    /// The guest's data is in another file.
-    #[error("the data is in an external data file, which is not supported")]
-    ExternalData,
+    /// The image's clusters are encrypted, and there is no passphrase.
+    #[error("the image is encrypted (LUKS), and no passphrase was given")]
+    Locked,
+    /// The guest's data is in another file, and the image does not say in which.
+    #[error("the data is in an external data file, which the image does not name")]
+    DataFileName,
+    /// There is no such internal snapshot.
+    #[error("there is no internal snapshot {wanted:?}")]
+    NoSnapshot {
+        /// The identifier or name that was asked for.
+        wanted: String,
+    },
+    /// An entry of the table of snapshots cannot be one.
+    #[error("snapshot {index} of the table of snapshots is absurd or lies outside the file")]
+    Snapshot {
+        /// Which, counted from 0; the number of snapshots when that is absurd.
+        index: u32,
+    },
+    /// Reference counts of more than 64 bits.
+    #[error("reference counts of 2^{order} bits are unknown")]
+    RefcountOrder {
+        /// `refcount_order`.
+        order: u32,
+    },
     /// A feature that has to be understood, and is not.
     #[error("the incompatible features {bits:#x} are unknown")]
     Features {
@@ -100,7 +121,9 @@ impl Reason {
         match self {
             Self::Version { .. }
             | Self::Encrypted { .. }
-            | Self::ExternalData
+            | Self::Locked
+            | Self::NoSnapshot { .. }
+            | Self::RefcountOrder { .. }
             | Self::Features { .. }
             | Self::Compression { .. }
             | Self::BackingFormat { .. } => ErrorKind::Unsupported,
@@ -111,6 +134,11 @@ impl Reason {
     pub(crate) fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Truncated => Some("copy the file again from where it came"),
+            Self::Corrupt => Some("repair it with qemu-img check -r all, or take a copy from before"),
+            Self::Locked => Some("give the passphrase that unlocks it"),
+            Self::Encrypted { .. } => Some("convert it to an image without encryption with qemu-img"),
+            Self::NoSnapshot { .. } => Some("list the image's snapshots with info, and name one of them"),
+            Self::DataFileName => Some("open the data file itself, if it is raw"),
             _ => None,
         }
     }

@@ -1,8 +1,10 @@
 //! The L1 and L2 tables (QEMU `docs/interop/qcow2.rst`, "Cluster mapping"): [`Tables`].
 
 use super::Reason;
+use super::bytes::Bytes;
 use super::compressed::{Packed, Unpacker};
-use super::header::Header;
+use super::geometry::{COMPRESSED, COPIED, Geometry, OFFSET, SUBCLUSTERS, ZERO};
+use super::header::{EXTERNAL_DATA, Header, TablePlace};
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::mapping::{Mapped, Mapping, Piece, Place, See};
@@ -10,23 +12,23 @@ use crate::source::Source;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Where an L1 or L2 entry leads to, in bytes.
-const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
-/// The L2 entry's cluster is compressed.
-const COMPRESSED: u64 = 1 << 62;
-/// The L2 entry's cluster reads as zeroes (version 3, without extended entries).
-const ZERO: u64 = 1;
-/// Subclusters of a cluster with extended L2 entries.
-const SUBCLUSTERS: u64 = 32;
 /// How much of an L2 table is read and kept as one, in bytes.
 const SLICE: u64 = 4096;
 /// How many bytes of L2 tables are kept.
 const CACHE_BYTES: u64 = 4 << 20;
 
-/// The image's own clusters.
+/// The image's own clusters, as the active L1 table or that of a snapshot has them.
 pub(super) struct Tables {
+    /// The file that holds the tables.
+    tables: Source,
+    /// The file that holds the data: the same, but for an external data file.
     source: Source,
-    header: Header,
+    geometry: Geometry,
+    /// Whether a bit of L2 entries says that a cluster is zeroes.
+    zero_bit: bool,
+    external: bool,
+    /// The disk's size in bytes.
+    size: u64,
     l1: Vec<u64>,
     slices: Cache<Arc<[u64]>>,
     unpacker: Unpacker,
@@ -40,14 +42,28 @@ struct Entry {
 }
 
 impl Tables {
-    /// Reads the L1 table of the image in `source`; L2 tables are read when they are needed.
-    pub(super) fn read(source: Source, header: Header) -> Result<Mapped<Self>> {
-        let used = header.size.div_ceil(header.l2_span());
-        let bytes = source.bytes(header.l1_offset, used * 8)?;
-        let l1 = bytes.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry)).collect();
-        let slices = Cache::new((CACHE_BYTES / SLICE) as usize);
-        let unpacker = Unpacker::new(&header);
-        Ok(Mapped(Self { source, header, l1, slices, unpacker }))
+    /// Reads the table `l1` of the image in `tables`, which maps a disk of `size` bytes to what is in `source`; L2
+    /// tables are read when they are needed.
+    pub(super) fn read(
+        tables: Source,
+        source: Source,
+        header: &Header,
+        l1: TablePlace,
+        size: u64,
+    ) -> Result<Mapped<Self>> {
+        let geometry = header.geometry;
+        let l1 = Bytes::words(&tables, l1.offset, geometry.l1_entries(size))?;
+        Ok(Mapped(Self {
+            tables,
+            source,
+            geometry,
+            zero_bit: header.version >= 3,
+            external: header.has(EXTERNAL_DATA),
+            size,
+            l1,
+            slices: Cache::new((CACHE_BYTES / SLICE) as usize),
+            unpacker: Unpacker::new(geometry, header.compression),
+        }))
     }
 
     /// Where the L2 table `index` is; `None` when none of its clusters exists.
@@ -57,44 +73,69 @@ impl Tables {
         if offset == 0 {
             return Ok(None);
         }
-        let cluster = self.header.cluster();
-        if !offset.is_multiple_of(cluster) || !self.source.holds(offset, cluster) {
-            return Err(super::error(&self.source, Some(offset), Reason::L2 { table: index }));
+        let cluster = self.geometry.cluster();
+        if !offset.is_multiple_of(cluster) || !self.tables.holds(offset, cluster) {
+            return Err(self.tables.error(Some(offset), Reason::L2 { table: index }));
         }
         Ok(Some(offset))
     }
 
-    /// The words of the slice of the L2 table at `offset` that holds the entry `index` of that table, and the
-    /// entry's place in it.
-    fn entry(&self, table: u64, offset: u64, index: u64) -> Result<Entry> {
-        let length = SLICE.min(self.header.cluster());
-        let byte = index * self.header.l2_entry();
-        let slice = byte / length;
-        let key = table * (self.header.cluster() / length) + slice;
-        let words = self.slices.get_or_make(key, || -> Result<_> {
-            let bytes = self.source.bytes(offset + slice * length, length)?;
-            Ok(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word)).collect::<Arc<[u64]>>())
-        })?;
-        let word = ((byte % length) / 8) as usize;
-        let at = |word: usize| words.get(word).copied().unwrap_or(0);
-        let bitmap = if self.header.extended_l2 { at(word + 1) } else { 0 };
-        Ok(Entry { descriptor: at(word), bitmap })
+    /// Bytes of a slice.
+    fn slice_bytes(&self) -> u64 {
+        SLICE.min(self.geometry.cluster())
+    }
+
+    /// The words of a slice, by its number in the L2 table `table`, which is at `offset`.
+    fn slice(&self, table: u64, offset: u64, slice: u64) -> Result<Arc<[u64]>> {
+        let length = self.slice_bytes();
+        let key = table * (self.geometry.cluster() / length) + slice;
+        self.slices
+            .get_or_make(key, || Ok(Bytes::words(&self.tables, offset + slice * length, length / 8)?.into()))
+    }
+
+    /// Hands on the pieces of `range`, which lies in what the L2 table `table` at `offset` covers.
+    fn visit_table(&self, table: u64, offset: u64, range: Range<u64>, see: See<Packed>) -> Result<()> {
+        let entries = self.slice_bytes() / self.geometry.l2_entry();
+        let words = (self.geometry.l2_entry() / 8) as usize;
+        let first = table * self.geometry.l2_entries();
+        let mut start = range.start;
+        while start < range.end {
+            let index = start / self.geometry.cluster() - first;
+            let slice = self.slice(table, offset, index / entries)?;
+            let skipped = (index % entries) as usize * words;
+            for entry in slice.get(skipped..).unwrap_or_default().chunks_exact(words) {
+                let cluster = start / self.geometry.cluster();
+                let end = ((cluster + 1) * self.geometry.cluster()).min(range.end);
+                let at = |place: usize| entry.get(place).copied().unwrap_or(0);
+                self.visit_cluster(cluster, Entry { descriptor: at(0), bitmap: at(1) }, start..end, see)?;
+                start = end;
+                if start >= range.end {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Hands on the pieces of `range`, all of which lies in the disk's cluster `cluster`.
     fn visit_cluster(&self, cluster: u64, entry: Entry, range: Range<u64>, see: See<Packed>) -> Result<()> {
-        let size = self.header.cluster();
+        let size = self.geometry.cluster();
         let start = cluster * size;
         if entry.descriptor & COMPRESSED != 0 {
-            let packed = self.unpacker.locate(&self.source, cluster, entry.descriptor)?;
+            if self.external {
+                return Err(self.tables.error(None, Reason::Cluster { cluster }));
+            }
+            let packed = self.unpacker.locate(&self.tables, cluster, entry.descriptor)?;
             return see(Piece { range, place: Place::Packed(packed) });
         }
-        if !self.header.extended_l2 {
-            let zero = self.header.version >= 3 && entry.descriptor & ZERO != 0;
-            let place = match entry.descriptor & OFFSET {
-                _ if zero => Place::Zero,
-                0 => Place::Absent,
-                offset => Place::Stored(self.data(cluster, offset, 0..size)? + (range.start - start)),
+        if !self.geometry.extended_l2 {
+            let place = if self.zero_bit && entry.descriptor & ZERO != 0 {
+                Place::Zero
+            } else if self.is_absent(entry.descriptor) {
+                Place::Absent
+            } else {
+                let offset = entry.descriptor & OFFSET;
+                Place::Stored(self.check(cluster, offset, 0..size)? + (range.start - start))
             };
             return see(Piece { range, place });
         }
@@ -109,7 +150,7 @@ impl Tables {
                 Place::Absent
             } else {
                 let subcluster = index * unit..(index + 1) * unit;
-                Place::Stored(self.data(cluster, entry.descriptor & OFFSET, subcluster)? + (from - start))
+                Place::Stored(self.check(cluster, entry.descriptor & OFFSET, subcluster)? + (from - start))
             };
             see(Piece { range: from..end, place })?;
             from = end;
@@ -117,14 +158,20 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether an entry leads nowhere. In an external data file a cluster may well begin at byte 0.
+    fn is_absent(&self, descriptor: u64) -> bool {
+        descriptor & OFFSET == 0 && !(self.external && descriptor & COPIED != 0)
+    }
+
     /// `offset`, if the bytes `part` of a cluster of data can be there. A file may end behind the last subcluster
     /// that was written.
-    fn data(&self, cluster: u64, offset: u64, part: Range<u64>) -> Result<u64> {
-        let size = self.header.cluster();
+    fn check(&self, cluster: u64, offset: u64, part: Range<u64>) -> Result<u64> {
+        let size = self.geometry.cluster();
         // The last cluster's tail behind the disk's end need not be in the file.
-        let needed = (self.header.size - cluster * size).min(part.end);
-        if offset == 0 || !offset.is_multiple_of(size) || !self.source.holds(offset, needed) {
-            return Err(super::error(&self.source, Some(offset), Reason::Cluster { cluster }));
+        let needed = (self.size - cluster * size).min(part.end);
+        let nowhere = offset == 0 && !self.external;
+        if nowhere || !offset.is_multiple_of(size) || !self.source.holds(offset, needed) {
+            return Err(self.source.error(Some(offset), Reason::Cluster { cluster }));
         }
         Ok(offset)
     }
@@ -138,32 +185,25 @@ impl Mapping for Tables {
     }
 
     fn size(&self) -> u64 {
-        self.header.size
+        self.size
     }
 
     fn visit(&self, range: Range<u64>, see: See<Packed>) -> Result<()> {
-        let (span, size, entries) = (self.header.l2_span(), self.header.cluster(), self.header.l2_entries());
+        let span = self.geometry.l2_span();
         let mut start = range.start;
         while start < range.end {
             let table = start / span;
-            let table_end = ((table + 1) * span).min(range.end);
-            let Some(offset) = self.l2_offset(table)? else {
-                see(Piece { range: start..table_end, place: Place::Absent })?;
-                start = table_end;
-                continue;
-            };
-            while start < table_end {
-                let cluster = start / size;
-                let end = ((cluster + 1) * size).min(table_end);
-                let entry = self.entry(table, offset, cluster % entries)?;
-                self.visit_cluster(cluster, entry, start..end, see)?;
-                start = end;
+            let end = ((table + 1) * span).min(range.end);
+            match self.l2_offset(table)? {
+                Some(offset) => self.visit_table(table, offset, start..end, see)?,
+                None => see(Piece { range: start..end, place: Place::Absent })?,
             }
+            start = end;
         }
         Ok(())
     }
 
     fn read_packed(&self, packed: Packed, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.unpacker.read(&self.source, packed, offset % self.header.cluster(), buf)
+        self.unpacker.read(&self.tables, packed, offset % self.geometry.cluster(), buf)
     }
 }
