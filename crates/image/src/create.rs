@@ -1,8 +1,47 @@
-//! What a new image is to be: [`NewImage`].
+//! What a new image is to be: [`NewImage`]; and one without any data: [`create`].
 
+use crate::copy::{CopyOptions, NoProgress, copy};
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::open::ImageInfo;
 use crate::{qcow2, raw, vmdk};
+use block::{BlockRead, Extent, check_range, check_span};
+use std::io;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+/// Makes an image without data at `target`: a disk of `size` bytes that reads as zeroes, or as the parent that `new` names.
+///
+/// Like a copy's, the target has its name only when it is whole and durable.
+///
+/// # Errors
+/// As for [`copy()`](crate::copy()).
+pub fn create(target: &Path, size: u64, new: &NewImage) -> Result<()> {
+    let options = CopyOptions { threads: 1, digest: false, check_space: false, ..CopyOptions::default() };
+    copy(Arc::new(Empty(size)), target, new, &options, &NoProgress).map(drop)
+}
+
+/// A disk of so many bytes of which nothing is there.
+struct Empty(u64);
+
+impl BlockRead for Empty {
+    fn size(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> block::Result<()> {
+        check_range(offset, buf.len() as u64, self.0)?;
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn extents(&self, range: Range<u64>) -> block::Result<Vec<Extent>> {
+        check_span(&range, self.0)?;
+        Ok(if range.is_empty() { Vec::new() } else { vec![Extent::absent(range)] })
+    }
+}
 
 /// What a new image is to be.
 #[derive(Clone, Debug)]
@@ -47,6 +86,39 @@ pub struct NewParent {
     pub virtual_size: u64,
     /// When it was last modified, in seconds since 1970, UTC.
     pub modified: u64,
+}
+
+impl NewParent {
+    /// The image at `parent`, of which `info` is known, for a new one at `target`.
+    ///
+    /// # Errors
+    /// Those of finding out where both really are, and when the parent was modified; and when a name is not UTF-8.
+    pub fn new(target: &Path, parent: &Path, info: &ImageInfo) -> io::Result<Self> {
+        let beside = target.parent().filter(|directory| !directory.as_os_str().is_empty());
+        let directory = beside.unwrap_or(Path::new(".")).canonicalize()?;
+        let absolute = parent.canonicalize()?;
+        let modified = absolute.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let text = |path: PathBuf| {
+            let refused = |_| io::Error::new(io::ErrorKind::InvalidFilename, "the name is not UTF-8");
+            path.into_os_string().into_string().map_err(refused)
+        };
+        Ok(Self {
+            name: text(relative(&directory, &absolute))?,
+            absolute: text(absolute)?,
+            format: info.format,
+            content_id: info.layers.first().and_then(|layer| layer.content_id.clone()),
+            virtual_size: info.virtual_size,
+            modified: modified.as_secs(),
+        })
+    }
+}
+
+/// What the file at `path` is called from `directory`; both are absolute, without links and dots.
+fn relative(directory: &Path, path: &Path) -> PathBuf {
+    let shared =
+        directory.components().zip(path.components()).take_while(|(here, there)| here == there).count();
+    let up = directory.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(shared)).collect()
 }
 
 impl NewImage {
@@ -119,5 +191,38 @@ impl NewImage {
 
     pub(crate) fn refuse_data_file(&self) -> Result<()> {
         (!self.data_file).then_some(()).ok_or_else(|| self.refused("data file"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_is_named_from_the_new_image() {
+        for (directory, path, name) in [
+            ("/vm", "/vm/base.qcow2", "base.qcow2"),
+            ("/vm", "/vm/old/base.qcow2", "old/base.qcow2"),
+            ("/vm/new", "/vm/base.qcow2", "../base.qcow2"),
+            ("/", "/base.qcow2", "base.qcow2"),
+            ("/a/b", "/c/base.qcow2", "../../c/base.qcow2"),
+        ] {
+            assert_eq!(relative(Path::new(directory), Path::new(path)), Path::new(name));
+        }
+    }
+
+    #[test]
+    fn an_empty_image_reads_as_zeroes_and_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        for new in [NewImage::raw(), NewImage::qcow2()] {
+            let target = directory.path().join(new.format.name);
+            create(&target, 5 << 20, &new).unwrap();
+            assert!(matches!(create(&target, 5 << 20, &new), Err(Error::Exists { .. })));
+            let (gate, name) = crate::DirectoryGate::for_file(&target).unwrap();
+            let gate: Arc<dyn crate::Gate> = Arc::new(gate);
+            let image = crate::open(&gate, &name).unwrap();
+            assert_eq!(image.size(), 5 << 20);
+            assert!(image.extents(0..5 << 20).unwrap().iter().all(|extent| !extent.is_data()));
+        }
     }
 }

@@ -39,7 +39,7 @@ pub mod vmdk;
 
 pub use check::{Check, Finding, Severity, check};
 pub use copy::{CopyOptions, CopyReport, NoProgress, Progress, copy, digest};
-pub use create::{Compression, NewImage, NewParent};
+pub use create::{Compression, NewImage, NewParent, create};
 pub use error::{Error, ErrorKind, Reason, Result};
 pub use format::{FORMATS, Format, Probe, by_name, probe};
 pub use gate::{DirectoryGate, Gate, GateError, GateReason};

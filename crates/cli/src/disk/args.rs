@@ -22,6 +22,15 @@ pub(super) enum DiskCommand {
     /// Say what an image is: format, sizes, chain, snapshots
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
+    /// Say where each run of the disk lies
+    #[command(after_help = MAP_EXAMPLES)]
+    Map(Map),
+    /// Look for damage in an image's structure, and in the images below it
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Check),
+    /// Make an image without data
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create(Create),
     /// Give the disk in an image a new size, in place
     #[command(after_help = RESIZE_EXAMPLES)]
     Resize(Resize),
@@ -37,6 +46,21 @@ const CONVERT_EXAMPLES: &str = "Examples:
 const INFO_EXAMPLES: &str = "Examples:
   anyvisor disk info web.vmdk
   anyvisor disk info web.qcow2 --json | jq .virtual_size";
+
+const MAP_EXAMPLES: &str = "Examples:
+  anyvisor disk map web.qcow2
+  anyvisor disk map web.qcow2 --json | jq 'map(select(.data).length) | add'
+With --json the output is what qemu-img map --output=json prints, with the file's name added.";
+
+const CHECK_EXAMPLES: &str = "Examples:
+  anyvisor disk check web.vhdx
+  anyvisor disk check web.qcow2 --repair
+The guest's data is not read. Exit codes: 0 nothing is damaged (leaks waste room and harm nothing), 1 something is.";
+
+const CREATE_EXAMPLES: &str = "Examples:
+  anyvisor disk create data.qcow2 --size 100G
+  anyvisor disk create data.vhdx --size 1T --subformat fixed --preallocate
+  anyvisor disk create test.qcow2 --backing golden.qcow2     what is written to it never reaches golden.qcow2";
 
 const RESIZE_EXAMPLES: &str = "Examples:
   anyvisor disk resize web.qcow2 +10G
@@ -117,6 +141,54 @@ pub(super) struct Info {
     pub(super) image: PathBuf,
     #[command(flatten)]
     pub(super) options: Source,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `anyvisor disk map`.
+#[derive(Debug, Args)]
+pub(super) struct Map {
+    /// The image or block device
+    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) options: Source,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `anyvisor disk check`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The image
+    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) options: Source,
+    /// Repair in place what is safe to repair; nobody else may be using the image
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `anyvisor disk create`.
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// The new image; it must not exist
+    pub(super) target: PathBuf,
+    /// The disk's size: 10G; by default that of the image below it
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(super) size: Option<u64>,
+    #[command(flatten)]
+    pub(super) new: Target,
+    /// The image that the new one stands on: what it does not hold itself is read there
+    #[arg(long, value_name = "FILE")]
+    pub(super) backing: Option<PathBuf>,
+    /// That image's format, instead of looking what it is
+    #[arg(long, value_name = "FORMAT", value_parser = readable, requires = "backing")]
+    pub(super) backing_format: Option<&'static Format>,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

@@ -1,8 +1,11 @@
 //! `anyvisor disk`: virtual disks by themselves, in every format.
 
 mod args;
+mod check;
 mod convert;
+mod create;
 mod info;
+mod map;
 mod resize;
 mod size;
 mod source;
@@ -17,6 +20,9 @@ pub(crate) fn run(disk: &Disk) -> Result<Exit> {
     match &disk.command {
         DiskCommand::Convert(args) => convert::run(args),
         DiskCommand::Info(args) => info::run(args),
+        DiskCommand::Map(args) => map::run(args),
+        DiskCommand::Check(args) => check::run(args),
+        DiskCommand::Create(args) => create::run(args),
         DiskCommand::Resize(args) => resize::run(args),
     }
 }

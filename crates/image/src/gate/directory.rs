@@ -8,6 +8,7 @@ use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ const MAX_NAMES: usize = 4096;
 /// `..` is followed as long as it stays below, symbolic links are too; anything that leaves the directory, and
 /// anything that is not a regular file, is refused. The kernel does the walk (`openat2` with `RESOLVE_BENEATH`),
 /// so nobody can swap a component meanwhile; where the kernel lacks that call, no symbolic link is followed.
+///
+/// One block device can be read: the one that the user named ([`for_file`](Self::for_file)). No image can name another.
 #[derive(Debug)]
 pub struct DirectoryGate {
     directory: OwnedFd,
@@ -29,6 +32,8 @@ pub struct DirectoryGate {
     path: PathBuf,
     /// Where it really is, to recognise absolute names that lie below.
     canonical: PathBuf,
+    /// The name of the block device that the user named.
+    device: Option<String>,
 }
 
 impl DirectoryGate {
@@ -44,14 +49,15 @@ impl DirectoryGate {
         let fd =
             fs::open(&path, flags, Mode::empty()).map_err(|errno| refuse(GateReason::Host(errno.into())))?;
         let canonical = path.canonicalize().map_err(|source| refuse(GateReason::Host(source)))?;
-        Ok(Self { directory: fd, path, canonical })
+        Ok(Self { directory: fd, path, canonical, device: None })
     }
 
     /// The gate to the directory of the file at `path`, and the file's name in it.
     ///
     /// The user named this path, so it may lead anywhere: a symbolic link at its end is followed first, since
     /// the files that belong to an image stand beside the image and not beside the link. Of a directory that is a
-    /// Parallels disk, the file is the disk's descriptor in it.
+    /// Parallels disk, the file is the disk's descriptor in it. A block device is opened too, and then is the only one
+    /// that the gate opens.
     ///
     /// # Errors
     /// [`GateError`] when the path does not exist or its name is not UTF-8.
@@ -69,7 +75,9 @@ impl DirectoryGate {
         }
         let name =
             real.file_name().and_then(|name| name.to_str()).ok_or_else(|| refuse(GateReason::NotAName))?;
-        let gate = Self::new(real.parent().unwrap_or(Path::new(".")))?;
+        let mut gate = Self::new(real.parent().unwrap_or(Path::new(".")))?;
+        let is_device = real.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device());
+        gate.device = is_device.then(|| name.to_owned());
         Ok((gate, name.to_owned()))
     }
 
@@ -99,9 +107,10 @@ impl DirectoryGate {
         let relative = self.relative(name)?;
         // Looking first without opening: opening a device can already do something.
         let place = self.resolve(&relative, OFlags::PATH)?;
-        let seen = regular(&place)?;
+        let named = self.device.as_ref() == Some(&relative);
+        let seen = examine(&place, named)?;
         let file = self.resolve(&relative, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        let opened = regular(&file)?;
+        let opened = examine(&file, named)?;
         if (seen.st_dev, seen.st_ino) != (opened.st_dev, opened.st_ino) {
             return Err(GateReason::Host(Errno::AGAIN.into()));
         }
@@ -166,19 +175,27 @@ impl DirectoryGate {
     }
 }
 
-/// What `fd` is, if it is a regular file.
-fn regular(fd: &OwnedFd) -> Result<fs::Stat, GateReason> {
+/// What `fd` is, if it may be read; `named` says whether it was the user who named it.
+fn examine(fd: &OwnedFd, named: bool) -> Result<fs::Stat, GateReason> {
     let stat = fs::fstat(fd).map_err(|errno| GateReason::Host(errno.into()))?;
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => return Ok(stat),
-        FileType::Directory => "a directory",
-        FileType::Symlink => "a symbolic link",
-        FileType::Fifo => "a pipe",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "something else",
-    };
-    Err(GateReason::NotAFile { kind })
+    match refused_kind(FileType::from_raw_mode(stat.st_mode), named) {
+        None => Ok(stat),
+        Some(kind) => Err(GateReason::NotAFile { kind }),
+    }
+}
+
+/// What a file of this type is called when it is refused, `None` when it may be read.
+fn refused_kind(file_type: FileType, named: bool) -> Option<&'static str> {
+    match file_type {
+        FileType::RegularFile => None,
+        FileType::BlockDevice if named => None,
+        FileType::Directory => Some("a directory"),
+        FileType::Symlink => Some("a symbolic link"),
+        FileType::Fifo => Some("a pipe"),
+        FileType::Socket => Some("a socket"),
+        FileType::CharacterDevice | FileType::BlockDevice => Some("a device"),
+        _ => Some("something else"),
+    }
 }
 
 impl Gate for DirectoryGate {
@@ -198,5 +215,25 @@ impl Gate for DirectoryGate {
 
     fn names(&self, directory: &str) -> Vec<String> {
         self.list(directory).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_device_that_the_user_named_is_read() {
+        assert_eq!(refused_kind(FileType::BlockDevice, true), None);
+        assert_eq!(refused_kind(FileType::BlockDevice, false), Some("a device"));
+        for named in [false, true] {
+            assert_eq!(refused_kind(FileType::RegularFile, named), None);
+            assert_eq!(refused_kind(FileType::CharacterDevice, named), Some("a device"));
+            assert_eq!(refused_kind(FileType::Fifo, named), Some("a pipe"));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.raw");
+        std::fs::write(&path, [0; 512]).unwrap();
+        assert_eq!(DirectoryGate::for_file(path).unwrap().0.device, None);
     }
 }
