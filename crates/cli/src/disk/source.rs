@@ -52,7 +52,8 @@ impl Opened {
 
     /// Where the file is that the chain calls `name`.
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.gate.describe(name)
+        let path = self.gate.describe(name);
+        path.strip_prefix(".").map(Path::to_path_buf).unwrap_or(path)
     }
 
     /// Every file of the chain with its status, each file once.
