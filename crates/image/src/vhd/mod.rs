@@ -11,6 +11,7 @@ mod geometry;
 mod header;
 mod parent;
 mod reason;
+mod write;
 
 pub use reason::Reason;
 
@@ -31,7 +32,9 @@ use std::sync::Arc;
 /// The format.
 pub(crate) static FORMAT: Format = Format {
     endings: &["vhd", "vpc"],
+    subformats: &["dynamic", "fixed"],
     open: Some(open),
+    create: Some(write::create),
     ..Format::unknown("vhd", "a VHD image", |ends| {
         // A fixed image has its footer at the end alone, where a guest could have written something like it.
         ends.has(&footer::COOKIE, 0) || footer::ends_with_footer(&ends.tail)
