@@ -2,7 +2,7 @@
 //!
 //! A disk is a descriptor and one or more extents; both may be in one file. A snapshot is a disk whose descriptor
 //! names a parent. Read are the hosted types (`monolithicSparse`, `monolithicFlat`, `twoGbMaxExtentSparse`,
-//! `twoGbMaxExtentFlat`, `streamOptimized`), those of ESX (`vmfs`, `vmfsSparse`) and any mixture of their
+//! `twoGbMaxExtentFlat`, `streamOptimized`), those of ESX (`vmfs`, `vmfsSparse`, `seSparse`) and any mixture of their
 //! extents (`custom`). One file here is one region on the disk.
 
 mod arrangement;
@@ -13,6 +13,7 @@ mod header;
 mod marker;
 mod open;
 mod reason;
+mod sesparse;
 mod sparse;
 mod write;
 
@@ -31,6 +32,7 @@ pub(crate) static FORMAT: Format = Format {
     ..Format::unknown("vmdk", "a VMDK", |ends| {
         ends.has(&header::SPARSE_MAGIC, 0)
             || ends.has(&header::COWD_MAGIC, 0)
+            || ends.has(&sesparse::MAGIC, 0)
             || descriptor::is_descriptor(&ends.head)
     })
 };

@@ -4,6 +4,7 @@ use super::descriptor::{self, Descriptor, ExtentLine};
 use super::error;
 use super::header::{self, Geometry, SECTOR};
 use super::reason::Reason;
+use super::sesparse::{self, SeSparseExtent};
 use super::sparse::SparseExtent;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, foreign_base_name, sibling};
@@ -21,6 +22,7 @@ pub(super) fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<La
     match source.structure::<[u8; 4]>(0)? {
         Some(header::SPARSE_MAGIC) => open_monolithic(name, source),
         Some(header::COWD_MAGIC) => open_cowd(name, source),
+        _ if source.structure(0)? == Some(sesparse::MAGIC) => open_cowd(name, source),
         _ => open_described(gate, name, source),
     }
 }
@@ -102,7 +104,7 @@ fn open_extent(gate: &dyn Gate, name: &str, source: &Source, line: &ExtentLine) 
     }
     let flat = match line.kind.as_str() {
         "FLAT" | "VMFS" => true,
-        "SPARSE" | "VMFSSPARSE" => false,
+        "SPARSE" | "VMFSSPARSE" | "SESPARSE" => false,
         other => {
             let description = unsupported(other);
             return Err(fail(Reason::ExtentType { kind: other.to_owned(), description }));
@@ -121,8 +123,12 @@ fn open_extent(gate: &dyn Gate, name: &str, source: &Source, line: &ExtentLine) 
     Ok(OpenExtent { disk: Arc::new(window), ..extent })
 }
 
-/// A sparse extent, whichever of the two kinds it is.
+/// A sparse extent, whichever of the three kinds it is.
 fn open_sparse(source: Source) -> Result<OpenExtent> {
+    if source.structure(0)? == Some(sesparse::MAGIC) {
+        let disk = Arc::new(SeSparseExtent::open(source)?);
+        return Ok(OpenExtent { disk, grain: Some(sesparse::GRAIN), compressed: false });
+    }
     if source.structure::<[u8; 4]>(0)? == Some(header::COWD_MAGIC) {
         let geometry = Geometry::cowd(&source)?;
         let grain = Some(geometry.grain);
@@ -141,7 +147,6 @@ fn open_hosted(source: Source, geometry: Geometry) -> Result<OpenExtent> {
 
 fn unsupported(kind: &str) -> &'static str {
     match kind {
-        "SESPARSE" => "a space-efficient sparse delta",
         "VMFSRDM" | "VMFSRAW" => "a raw device mapping, whose data is on a physical disk",
         "PARTITIONEDDEVICE" | "FULLDEVICE" => "a physical disk",
         _ => "unknown",

@@ -67,6 +67,17 @@ pub enum Reason {
         /// Where the table is, in sectors.
         sector: u64,
     },
+    /// A space-efficient sparse extent that is not as any that was seen; VMware has published no specification.
+    #[error("a space-efficient sparse extent with {what} {value:#x} is not known")]
+    SeSparse {
+        /// What is so.
+        what: &'static str,
+        /// What stands there.
+        value: u64,
+    },
+    /// A space-efficient sparse extent was not closed.
+    #[error("its journal has to be replayed by ESXi first")]
+    Journal,
     /// A grain does not lie within the file.
     #[error("grain {grain} at sector {sector} lies outside the file")]
     GrainOutside {
@@ -189,6 +200,8 @@ impl Reason {
             | Self::Compression { .. }
             | Self::BareExtent
             | Self::Encrypted
+            | Self::SeSparse { .. }
+            | Self::Journal
             | Self::ExtentType { .. }
             | Self::NoAccess { .. } => ErrorKind::Unsupported,
             _ => ErrorKind::Damaged,
@@ -204,6 +217,7 @@ impl Reason {
             Self::TextMode | Self::StreamCutShort | Self::Truncated { .. } | Self::ExtentTooShort { .. } => {
                 Some("copy the file again from where it came")
             }
+            Self::Journal => Some("power the virtual machine on and off again, or consolidate its snapshots"),
             Self::ExtentType { .. } => Some("clone the disk at the source to another type"),
             _ => None,
         }
