@@ -16,10 +16,14 @@ mod metadata;
 mod reason;
 mod region;
 mod replay;
+mod table;
 mod text;
+mod write;
 
 pub use reason::Reason;
 
+use crate::copy::Layout;
+use crate::create::NewImage;
 use crate::error::Result;
 use crate::format::Format;
 use crate::layer::{Layer, LayerInfo, Parent};
@@ -32,12 +36,14 @@ use metadata::Metadata;
 use region::RegionTable;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use write::VhdxLayout;
 
 /// The format.
 pub(crate) static FORMAT: Format = Format {
     endings: &["vhdx"],
     subformats: &["dynamic", "fixed"],
     open: Some(open),
+    create: Some(create),
     ..Format::unknown("vhdx", "a VHDX image", |ends| ends.has(&identifier::SIGNATURE, 0))
 };
 
@@ -68,6 +74,10 @@ impl Structure {
             (None, false) => "dynamic",
         }
     }
+}
+
+fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn Layout>> {
+    Ok(Box::new(VhdxLayout::new(size, name, new)?))
 }
 
 fn open(Opening { name, source, .. }: Opening<'_>) -> Result<Layer> {
