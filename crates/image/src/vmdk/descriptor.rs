@@ -95,6 +95,53 @@ impl Descriptor {
     }
 }
 
+/// The descriptor `bytes` of a disk of one extent, with the extent's length and the geometry of a disk of `sectors`
+/// sectors. All else is kept, byte for byte.
+pub(super) fn resized(bytes: &[u8], sectors: u64) -> Vec<u8> {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let (cylinders, heads, track) = geometry(sectors);
+    let values = [
+        ("ddb.geometry.cylinders", cylinders),
+        ("ddb.geometry.heads", heads),
+        ("ddb.geometry.sectors", track),
+    ];
+    let mut resized = Vec::with_capacity(bytes.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        let (content, line_end) = line.split_at_checked(end).unwrap_or((line, b""));
+        let plain = decoded(content);
+        let key = plain.split('=').next().unwrap_or_default().trim();
+        let geometry = values.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        if let Some((name, value)) = geometry {
+            resized.extend(format!("{name} = \"{value}\"").bytes());
+        } else if let Ok(Some(extent)) = ExtentLine::parse(plain.trim()) {
+            let old = extent.sectors.to_string();
+            let place = content.windows(old.len()).position(|window| window == old.as_bytes()).unwrap_or(end);
+            let (before, rest) = content.split_at_checked(place).unwrap_or((content, b""));
+            let rest = rest.get(old.len()..).unwrap_or_default();
+            resized.extend([before, sectors.to_string().as_bytes(), rest].concat());
+        } else {
+            resized.extend(content);
+        }
+        resized.extend(line_end);
+    }
+    resized
+}
+
+/// Sectors of a disk from which on its geometry is another: 1 GiB, and 2 GiB.
+const GIB: u64 = 1 << 21;
+const TWO_GIB: u64 = 2 * GIB;
+
+/// Cylinders, heads, sectors of a track: what VMware gives a SCSI disk of so many sectors.
+pub(super) fn geometry(sectors: u64) -> (u64, u64, u64) {
+    let (heads, track) = match sectors {
+        0..GIB => (64, 32),
+        GIB..TWO_GIB => (128, 32),
+        _ => (255, 63),
+    };
+    ((sectors / (heads * track)).max(1), heads, track)
+}
+
 impl ExtentLine {
     /// `RW 4192256 SPARSE "disk-s001.vmdk" 0`: access, sectors, kind, file, offset. `None` for other lines.
     fn parse(text: &str) -> Result<Option<Self>, &'static str> {
@@ -178,6 +225,22 @@ mod tests {
             ]
         );
         assert!(!descriptor.encrypted);
+    }
+
+    #[test]
+    fn a_resized_descriptor_keeps_everything_else() {
+        let old = b"# Disk DescriptorFile\r\nRW 2048 SPARSE \"caf\xe9 2048.vmdk\"\r\nddb.geometry.cylinders = \"1\"\r\n\
+                    ddb.uuid = \"60 00\"\n\0\0";
+        let new = b"# Disk DescriptorFile\r\nRW 4096 SPARSE \"caf\xe9 2048.vmdk\"\r\nddb.geometry.cylinders = \"2\"\r\n\
+                    ddb.uuid = \"60 00\"\n";
+        assert_eq!(resized(old, 4096), new);
+    }
+
+    #[test]
+    fn geometries_are_those_of_scsi_disks() {
+        assert_eq!(geometry(1), (1, 64, 32));
+        assert_eq!(geometry(GIB), (512, 128, 32));
+        assert_eq!(geometry(16 << 21), (2088, 255, 63));
     }
 
     #[test]

@@ -55,6 +55,14 @@ impl Directory {
         Ok(Self { tables, entries_per_table, cache: Cache::new(kept), hole })
     }
 
+    /// The sector of each grain table, 0 for none; nothing where the grains were found by a scan.
+    pub(super) fn sectors(&self) -> &[u32] {
+        match &self.tables {
+            Tables::OnDisk(sectors) => sectors,
+            Tables::Scanned(_) => &[],
+        }
+    }
+
     /// The entries of one grain table; `None` when none of its grains exists.
     pub(super) fn table(&self, source: &Source, index: u64) -> Result<Option<Arc<[u32]>>> {
         match &self.tables {

@@ -145,7 +145,8 @@ impl Geometry {
         Self::check(&header, offset).map_err(fail)
     }
 
-    fn check(header: &SparseHeader, offset: u64) -> Result<Self, Reason> {
+    /// What of `header`, which stands at byte `offset`, matters.
+    pub(super) fn check(header: &SparseHeader, offset: u64) -> Result<Self, Reason> {
         let (version, flags) = (header.version.get(), header.flags.get());
         if header.magic != SPARSE_MAGIC {
             return Err(Reason::Truncated { what: "sparse header" });
@@ -222,6 +223,11 @@ impl Geometry {
     /// How many grain tables it takes.
     pub(super) fn tables(&self) -> u64 {
         self.capacity.div_ceil(self.table_span())
+    }
+
+    /// How many bytes of `grain` lie before the end of the extent.
+    pub(super) fn grain_length(&self, grain: u64) -> u64 {
+        self.capacity.saturating_sub(grain.saturating_mul(self.grain)).min(self.grain)
     }
 
     /// How many bytes of the disk one grain table covers. At most 2^21 × 2^12.

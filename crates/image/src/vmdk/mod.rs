@@ -6,13 +6,18 @@
 //! extents (`custom`). One file here is one region on the disk.
 
 mod arrangement;
+mod copies;
 mod descriptor;
 mod directory;
 mod grain;
 mod header;
+mod in_place;
+mod inspect;
 mod marker;
 mod open;
 mod reason;
+mod repair;
+mod resize;
 mod sesparse;
 mod sparse;
 mod write;
@@ -29,6 +34,9 @@ pub(crate) static FORMAT: Format = Format {
     subformats: write::SUBFORMATS,
     open: Some(open::open),
     create: Some(write::create),
+    inspect: Some(inspect::inspect),
+    repair: Some(repair::repair),
+    resize: Some(resize::resize),
     ..Format::unknown("vmdk", "a VMDK", |ends| {
         ends.has(&header::SPARSE_MAGIC, 0)
             || ends.has(&header::COWD_MAGIC, 0)

@@ -66,16 +66,18 @@ fn open_described(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> 
     }
     let grain = extents.iter().find_map(|extent| extent.grain);
     let compressed = extents.iter().any(|extent| extent.compressed);
+    let unclean = extents.iter().any(|extent| extent.unclean);
     let fail = |error| Error::Read { path: source.path.clone(), source: error };
     let disks: Vec<_> = extents.into_iter().map(|extent| extent.disk).collect();
     let disk: Arc<dyn BlockRead> = match <[_; 1]>::try_from(disks) {
         Ok([only]) => only,
         Err(disks) => Arc::new(Concat::new(disks).map_err(fail)?),
     };
-    layer(name, &source, &descriptor, files, OpenExtent { disk, grain, compressed })
+    layer(name, &source, &descriptor, files, OpenExtent { disk, grain, compressed, unclean })
 }
 
-fn read_descriptor(source: &Source, offset: u64, length: u64) -> Result<Descriptor> {
+/// The descriptor of `length` bytes at byte `offset`.
+pub(super) fn read_descriptor(source: &Source, offset: u64, length: u64) -> Result<Descriptor> {
     if length > descriptor::MAX_BYTES || !source.holds(offset, length) {
         return Err(error(source, Some(offset), Reason::DescriptorSize { bytes: length }));
     }
@@ -127,13 +129,13 @@ fn open_extent(gate: &dyn Gate, name: &str, source: &Source, line: &ExtentLine) 
 fn open_sparse(source: Source) -> Result<OpenExtent> {
     if source.structure(0)? == Some(sesparse::MAGIC) {
         let disk = Arc::new(SeSparseExtent::open(source)?);
-        return Ok(OpenExtent { disk, grain: Some(sesparse::GRAIN), compressed: false });
+        return Ok(OpenExtent { disk, grain: Some(sesparse::GRAIN), compressed: false, unclean: false });
     }
     if source.structure::<[u8; 4]>(0)? == Some(header::COWD_MAGIC) {
         let geometry = Geometry::cowd(&source)?;
         let grain = Some(geometry.grain);
         let disk = Arc::new(SparseExtent::cowd(source, geometry)?);
-        return Ok(OpenExtent { disk, grain, compressed: false });
+        return Ok(OpenExtent { disk, grain, compressed: false, unclean: false });
     }
     let geometry = Geometry::hosted(&source, 0)?;
     open_hosted(source, geometry)
@@ -141,8 +143,9 @@ fn open_sparse(source: Source) -> Result<OpenExtent> {
 
 /// A hosted sparse extent.
 fn open_hosted(source: Source, geometry: Geometry) -> Result<OpenExtent> {
-    let (grain, compressed) = (Some(geometry.grain), geometry.compressed);
-    Ok(OpenExtent { disk: Arc::new(SparseExtent::hosted(source, geometry)?), grain, compressed })
+    let Geometry { grain, compressed, unclean, .. } = geometry;
+    let disk = Arc::new(SparseExtent::hosted(source, geometry)?);
+    Ok(OpenExtent { disk, grain: Some(grain), compressed, unclean })
 }
 
 fn unsupported(kind: &str) -> &'static str {
@@ -159,11 +162,13 @@ struct OpenExtent {
     /// Bytes of a grain, where there are grains.
     grain: Option<u64>,
     compressed: bool,
+    /// Whether an extent was not closed by whoever wrote it last.
+    unclean: bool,
 }
 
 impl OpenExtent {
     fn flat(disk: Arc<dyn BlockRead>) -> Self {
-        Self { disk, grain: None, compressed: false }
+        Self { disk, grain: None, compressed: false, unclean: false }
     }
 }
 
@@ -172,7 +177,7 @@ fn layer(
     source: &Source,
     descriptor: &Descriptor,
     files: Vec<String>,
-    OpenExtent { disk, grain, compressed }: OpenExtent,
+    OpenExtent { disk, grain, compressed, unclean }: OpenExtent,
 ) -> Result<Layer> {
     let parent = match descriptor.parent_cid {
         None => None,
@@ -191,6 +196,7 @@ fn layer(
         ("adapter", descriptor.adapter.clone()),
         ("hardware version", descriptor.hardware.clone()),
         ("compression", compressed.then(|| "zlib".to_owned())),
+        ("dirty", unclean.then(|| "true".to_owned())),
     ];
     let info = LayerInfo {
         subformat: descriptor.create_type.clone(),

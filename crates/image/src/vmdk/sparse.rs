@@ -90,7 +90,7 @@ fn span(entries: &[u32], most: u64) -> u64 {
 }
 
 /// The geometry that a stream's footer gives, or one that says to scan its markers when there is no footer.
-fn with_footer(source: &Source, header: Geometry) -> Result<Geometry> {
+pub(super) fn with_footer(source: &Source, header: Geometry) -> Result<Geometry> {
     let Some(offset) = marker::footer(source)? else {
         return Ok(Geometry { directory: DirectoryPlace::None, ..header });
     };

@@ -2,6 +2,7 @@
 //! 5.0", The Descriptor File).
 
 use super::NewDisk;
+use crate::vmdk::descriptor::geometry;
 use std::fmt::Write;
 use uuid::Uuid;
 
@@ -9,8 +10,6 @@ use uuid::Uuid;
 const FIRST: &str = "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\n";
 /// `parentCID` of a disk without a parent. No disk has it as its own.
 const NO_PARENT: u32 = u32::MAX;
-/// Sectors of a disk from which on its geometry is another: 1 GiB and 2 GiB.
-const GIB: u64 = 1 << 21;
 /// The virtual hardware that has disks of any size: ESXi 5.5's. Smaller disks are for older products too.
 const LARGE_DISK_HARDWARE: u32 = 10;
 const HARDWARE: u32 = 7;
@@ -107,16 +106,6 @@ pub(super) fn render(disk: &NewDisk, extents: &[NewExtent], identity: &Identity,
     text
 }
 
-/// Cylinders, heads, sectors of a track: what VMware gives a SCSI disk of so many sectors.
-fn geometry(sectors: u64) -> (u64, u64, u64) {
-    let (heads, track) = match sectors {
-        0..GIB => (64, 32),
-        GIB..=0x3f_ffff => (128, 32),
-        _ => (255, 63),
-    };
-    ((sectors / (heads * track)).max(1), heads, track)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,12 +169,5 @@ mod tests {
         let identity = Identity { content: Uuid::max(), disk: Uuid::max() };
         assert_eq!(identity.content_id(), 0xffff_fffd);
         assert!(identity.long_content_id().ends_with("fffffffd"));
-    }
-
-    #[test]
-    fn geometries_are_those_of_scsi_disks() {
-        assert_eq!(geometry(1), (1, 64, 32));
-        assert_eq!(geometry(GIB), (512, 128, 32));
-        assert_eq!(geometry(16 << 21), (2088, 255, 63));
     }
 }

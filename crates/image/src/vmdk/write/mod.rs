@@ -33,7 +33,7 @@ const SPLIT: u64 = 2047 << 20;
 /// The most extents of a split disk that is written: each is an open file meanwhile, and 1,024 are usually allowed.
 const MAX_SPLITS: u64 = 512;
 /// The largest disk that is written in grains, in bytes: 128 TiB, the most that is read again.
-const MAX_SPARSE: u64 = 128 << 40;
+pub(super) const MAX_SPARSE: u64 = 128 << 40;
 /// How the names of descriptors end.
 const ENDING: &str = ".vmdk";
 
