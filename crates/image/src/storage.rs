@@ -1,5 +1,8 @@
 //! The file of an image that is changed in place, by a repair or a new size: [`Storage`].
 
+#[cfg(test)]
+pub(crate) mod volatile;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

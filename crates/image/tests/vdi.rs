@@ -224,3 +224,70 @@ fn headers_and_maps_that_lie() {
         failure(&path);
     }
 }
+
+fn check(path: &Path) -> image::Check {
+    let (gate, name) = image::DirectoryGate::for_file(path).unwrap();
+    let gate: Arc<dyn image::Gate> = Arc::new(gate);
+    image::check(&gate, &name, &image::OpenOptions::default()).unwrap()
+}
+
+#[test]
+fn a_disk_grows_in_place_even_where_its_map_has_no_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = disk(5 * BLOCK + 512);
+    let raw = file(directory.path(), "disk.raw", &bytes);
+    let path = write(directory.path(), &bytes, &new("dynamic"));
+    for size in [9 << 20, 200 << 30, 300 << 30, 900 << 30] {
+        image::resize(&path, size).unwrap();
+        std::fs::File::options().write(true).open(&raw).unwrap().set_len(size).unwrap();
+        assert!(check(&path).findings.is_empty(), "{:?}", check(&path));
+        qemu_img(directory.path(), &["check", "-q", "-f", "vdi", "disk.vdi"]);
+        qemu_img(directory.path(), &["compare", "-f", "raw", "-F", "vdi", "disk.raw", "disk.vdi"]);
+    }
+    let message = image::resize(&path, 1 << 20).unwrap_err().to_string();
+    assert!(message.contains("the disk has data at byte"), "{message}");
+    let path = write(directory.path(), &bytes, &new("fixed"));
+    image::resize(&path, 20 << 20).unwrap();
+    std::fs::File::options().write(true).open(&raw).unwrap().set_len(20 << 20).unwrap();
+    qemu_img(directory.path(), &["check", "-q", "-f", "vdi", "disk.vdi"]);
+    qemu_img(directory.path(), &["compare", "-f", "raw", "-F", "vdi", "disk.raw", "disk.vdi"]);
+}
+
+#[test]
+fn a_check_finds_damage_and_a_repair_what_can_be_repaired() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = block::conformance::sample(4 * BLOCK, 8);
+    let path = write(directory.path(), &bytes, &new("dynamic"));
+    let good = std::fs::read(&path).unwrap();
+    assert!(check(&path).is_clean());
+    let with = |place: usize, value: u32| {
+        let mut changed = good.clone();
+        changed[place..place + 4].copy_from_slice(&value.to_le_bytes());
+        std::fs::write(&path, changed).unwrap();
+        check(&path)
+    };
+    for (place, value, damages, leaks, reason) in [
+        (BLOCK, 1, 1, 1, "block 1 lies in place 1, where another one does"),
+        (BLOCK, 77, 1, 1, "block 0 lies in place 77, which is outside the file"),
+        (0x184, 3, 1, 0, "3 blocks are counted of 4"),
+        (0x154, 0x20_0000 - 4, 1, 0, "the block map lies where something else does"),
+        (BLOCK, ABSENT, 0, 1, "1 blocks are used by nothing"),
+    ] {
+        let found = with(place, value);
+        // Of a map that is elsewhere, what is read says nothing.
+        assert!(place == 0x154 || (found.damages, found.leaks) == (damages, leaks), "{found:?}");
+        assert!(found.findings.iter().any(|finding| finding.what.contains(reason)), "{found:?}");
+    }
+    // The last was a leak, which a repair gives back; then the number of blocks.
+    assert_eq!(image::repair(&path).unwrap().repaired, 1);
+    assert_eq!(std::fs::metadata(&path).unwrap().len() as usize, good.len() - BLOCK);
+    qemu_img(directory.path(), &["check", "-q", "-f", "vdi", "disk.vdi"]);
+    let expected = [&vec![0; BLOCK], &bytes[BLOCK..]].concat();
+    block::conformance::read(&open(&path).unwrap(), &expected);
+    with(0x184, 3);
+    assert!(image::repair(&path).unwrap().is_clean());
+    assert!(check(&path).is_clean());
+    // Two blocks in one place: nobody knows whose it is.
+    with(BLOCK, 1);
+    assert!(!image::repair(&path).unwrap().is_clean());
+}

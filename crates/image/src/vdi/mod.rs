@@ -4,10 +4,13 @@
 //! block, blocks. A differencing image names its parent by its identifiers alone, so that the parent is looked for
 //! among the files of the gate.
 
+mod check;
+mod edit;
 mod header;
 mod map;
 mod parent;
 mod reason;
+mod resize;
 mod write;
 
 pub use reason::Reason;
@@ -32,6 +35,9 @@ pub(crate) static FORMAT: Format = Format {
     subformats: &["dynamic", "fixed"],
     open: Some(open),
     create: Some(create),
+    inspect: Some(check::inspect),
+    repair: Some(check::repair),
+    resize: Some(resize::resize),
     ..Format::unknown("vdi", "a VirtualBox VDI image", |ends| {
         ends.has(&header::MAGIC.to_le_bytes(), header::MAGIC_OFFSET)
     })
