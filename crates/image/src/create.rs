@@ -171,6 +171,12 @@ impl NewImage {
         Error::Option { format: self.format.name, what: what.into() }
     }
 
+    /// Whether the file is to have room of its own for all of the disk.
+    pub(crate) fn reserves_room(&self) -> bool {
+        self.preallocate
+            || self.subformat.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("preallocated"))
+    }
+
     pub(crate) fn refuse_parent(&self) -> Result<()> {
         self.parent.is_none().then_some(()).ok_or_else(|| self.refused("parent"))
     }

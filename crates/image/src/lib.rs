@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "seams that formats still grow into")]
 
 mod cache;
+mod chain;
 mod check;
 pub mod copy;
 mod create;
@@ -37,8 +38,11 @@ pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
 
+pub use chain::{ConvertedImage, convert_chain};
 pub use check::{Check, Finding, Severity, check};
-pub use copy::{CopyOptions, CopyReport, NoProgress, Progress, copy, digest};
+pub use copy::{
+    CopyOptions, CopyReport, NoProgress, Progress, compare, copy, copy_layer, digest, digest_sha256,
+};
 pub use create::{Compression, NewImage, NewParent, create};
 pub use error::{Error, ErrorKind, Reason, Result};
 pub use format::{FORMATS, Format, Probe, by_name, probe};

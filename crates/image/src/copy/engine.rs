@@ -1,55 +1,44 @@
 //! The workers of a copy: [`Engine`].
 
-use super::layout::{Layout, Packer, Packers};
-use super::partial::PartialImage;
-use super::survey::{Item, Survey};
+use super::chunk;
+use super::flush::Flush;
+use super::layout::Place;
+use super::packing::Packing;
+use super::survey::{Content, Item, Survey};
+use super::target::{Stretch, Target};
 use super::tree::{self, Tree};
-use super::{CHUNK, Files, Place, Progress, source_error};
+use super::turn::{Turn, lock};
+use super::{CHUNK, Progress, source_error};
 use crate::error::{Error, Result};
-use block::{BlockRead, is_zero};
-use std::io;
+use block::{Extent, FileLocation};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How much is written before the system is asked to put it on the disk, in bytes. Otherwise most of it would
 /// wait in memory for the end of the copy, and the disk would idle until then.
 const FLUSH: u64 = 64 << 20;
+/// How much is cloned as one item, in bytes: no more than the kernel does with one call.
+const CLONED: u64 = 1 << 30;
+/// The same when it is also hashed, which is to be shared out among the workers.
+const CLONED_AND_HASHED: u64 = 16 << 20;
+
+/// What lies between two stretches that are copied is read with them when it is no longer than this, in bytes: a call
+/// costs more.
+const GAP: usize = 16 << 10;
 
 /// One pass over a source.
 pub(super) struct Engine<'a> {
-    source: &'a dyn BlockRead,
+    content: Content<'a>,
     target: Option<Target<'a>>,
     work: Mutex<Work<'a>>,
     turn: Turn,
     tree: Option<Mutex<Tree>>,
     progress: &'a dyn Progress,
     stored: AtomicU64,
+    shared: AtomicU64,
     flush: Flush,
     failure: Mutex<Option<Error>>,
-}
-
-/// The image that is being written.
-pub(super) struct Target<'a> {
-    partial: &'a PartialImage,
-    layout: Mutex<Box<dyn Layout>>,
-    packers: Option<Packers>,
-    unit: usize,
-    /// How many bytes may be needed in all, for the message when they are not there.
-    needed: u64,
-    /// Whether what was written is put on the disk meanwhile.
-    pub(super) sync: bool,
-}
-
-impl<'a> Target<'a> {
-    pub(super) fn new(partial: &'a PartialImage, layout: Box<dyn Layout>, needed: u64) -> Self {
-        let (unit, packers) = (layout.unit() as usize, layout.packers());
-        Self { partial, layout: Mutex::new(layout), packers, unit, needed, sync: true }
-    }
-
-    fn error(&self, error: io::Error) -> Error {
-        self.partial.write_error(error, self.needed)
-    }
 }
 
 /// What is left to do, and the number of the next piece of it.
@@ -62,64 +51,38 @@ struct Work<'a> {
 
 /// What a pass has found.
 pub(super) struct Outcome {
+    /// How many bytes of the disk are stored.
     pub(super) data_bytes: u64,
+    /// How many of them the target shares with the source.
+    pub(super) shared_bytes: u64,
     pub(super) digest: Option<blake3::Hash>,
 }
 
-/// Lets workers pass one by one in the order of their numbers.
-#[derive(Default)]
-struct Turn {
-    next: Mutex<u64>,
-    changed: Condvar,
-    stopped: AtomicBool,
-}
-
-impl Turn {
-    /// Waits until every piece before `number` has passed, then runs `pass`; `None` when everything has stopped.
-    fn take<T>(&self, number: u64, pass: impl FnOnce() -> T) -> Option<T> {
-        let next = lock(&self.next);
-        let waiting = |next: &mut u64| *next != number && !self.is_stopped();
-        let mut next = self.changed.wait_while(next, waiting).unwrap_or_else(PoisonError::into_inner);
-        if self.is_stopped() {
-            return None;
-        }
-        let result = pass();
-        *next += 1;
-        drop(next);
-        self.changed.notify_all();
-        Some(result)
-    }
-
-    fn stop(&self) {
-        let _next = lock(&self.next);
-        self.stopped.store(true, Ordering::Relaxed);
-        self.changed.notify_all();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a worker has for itself.
+struct Tools {
+    buffer: Vec<u8>,
+    packing: Option<Packing>,
 }
 
 impl<'a> Engine<'a> {
     pub(super) fn new(
-        source: &'a dyn BlockRead,
+        content: Content<'a>,
         target: Option<Target<'a>>,
         digest: bool,
         progress: &'a dyn Progress,
     ) -> Self {
+        let cloner = target.as_ref().and_then(|target| target.cloner);
+        let most = if digest { CLONED_AND_HASHED } else { CLONED };
+        let survey = Survey::new(content).with_cloner(cloner, most);
         Self {
-            source,
+            content,
             target,
-            work: Mutex::new(Work { survey: Survey::new(source), number: 0, zeroes: None }),
+            work: Mutex::new(Work { survey, number: 0, zeroes: None }),
             turn: Turn::default(),
-            tree: digest.then(|| Mutex::new(Tree::new(source.size()))),
+            tree: digest.then(|| Mutex::new(Tree::new(content.own().size()))),
             progress,
             stored: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
             flush: Flush::default(),
             failure: Mutex::default(),
         }
@@ -127,16 +90,16 @@ impl<'a> Engine<'a> {
 
     /// Does it all with `workers` threads; the target is complete afterwards, and not yet durable.
     pub(super) fn run(self, workers: usize) -> Result<Outcome> {
-        self.progress.start(self.source.size());
+        self.progress.start(self.size());
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| self.work())).collect();
+            let workers: Vec<_> =
+                (0..workers).map(|_| scope.spawn(|| self.turn.guard(|| self.work()))).collect();
             if let Some(target) = self.target.as_ref().filter(|target| target.sync) {
                 scope.spawn(|| self.flush(target));
             }
             let mut panic = None;
             for worker in workers {
                 if let Err(payload) = worker.join() {
-                    self.turn.stop();
                     panic.get_or_insert(payload);
                 }
             }
@@ -149,11 +112,16 @@ impl<'a> Engine<'a> {
             return Err(error);
         }
         if let Some(target) = &self.target {
-            lock(&target.layout).finish(target.partial).map_err(|error| target.error(error))?;
+            target.finish().map_err(|error| target.error(error))?;
         }
         let digest =
             self.tree.and_then(|tree| tree.into_inner().unwrap_or_else(PoisonError::into_inner).finish());
-        Ok(Outcome { data_bytes: self.stored.into_inner(), digest })
+        let (data_bytes, shared_bytes) = (self.stored.into_inner(), self.shared.into_inner());
+        Ok(Outcome { data_bytes, shared_bytes, digest })
+    }
+
+    fn size(&self) -> u64 {
+        self.content.own().size()
     }
 
     /// Makes what was written durable every now and then, until the workers have ended.
@@ -172,17 +140,14 @@ impl<'a> Engine<'a> {
     }
 
     fn work(&self) {
-        // A worker that panics must not leave the others waiting for its turn.
-        let stop = StopOnPanic(&self.turn);
-        let mut buffer = vec![0; CHUNK.min(self.source.size()) as usize];
-        let mut packing = self
-            .target
-            .as_ref()
-            .and_then(|target| target.packers.as_ref())
-            .map(|packers| Packing::new(packers()));
+        let packers = self.target.as_ref().and_then(|target| target.packers.as_ref());
+        let mut tools = Tools {
+            buffer: vec![0; CHUNK.min(self.size()) as usize],
+            packing: packers.map(|packers| Packing::new(packers())),
+        };
         while !self.turn.is_stopped() {
             let done = self.next().and_then(|work| match work {
-                Some((number, item)) => self.item(number, item, &mut buffer, packing.as_mut()).map(|()| true),
+                Some((number, item)) => self.item(number, item, &mut tools).map(|()| true),
                 None => Ok(false),
             });
             match done {
@@ -191,7 +156,6 @@ impl<'a> Engine<'a> {
                 Err(error) => self.fail(error),
             }
         }
-        std::mem::forget(stop);
     }
 
     /// The next piece of work and its number.
@@ -204,8 +168,7 @@ impl<'a> Engine<'a> {
         let item = match item {
             None => return Ok(None),
             Some(Item::Zero(range)) if self.tree.is_some() => {
-                let piece =
-                    tree::zero_pieces(range.clone(), self.source.size()).next().unwrap_or(range.clone());
+                let piece = tree::zero_pieces(range.clone(), self.size()).next().unwrap_or(range.clone());
                 work.zeroes = (piece.end < range.end).then_some(piece.end..range.end);
                 Item::Zero(piece)
             }
@@ -216,221 +179,124 @@ impl<'a> Engine<'a> {
         Ok(Some((number, item)))
     }
 
-    fn item(&self, number: u64, item: Item, buffer: &mut [u8], packing: Option<&mut Packing>) -> Result<()> {
-        let range = match item {
-            Item::Zero(range) => {
-                if self.target.is_some() {
-                    self.turn.take(number, || ());
-                }
-                if let Some(tree) = &self.tree {
-                    let part = tree::hash_zeroes(range.clone(), self.source.size());
-                    lock(tree).add(range.clone(), part);
-                }
-                range
+    fn item(&self, number: u64, item: Item, tools: &mut Tools) -> Result<()> {
+        let range = item.range().clone();
+        match item {
+            Item::Zero(range) => self.zero(number, range)?,
+            Item::Absent(_) => {
+                self.turn.take(number, || ());
             }
-            Item::Data { range, data } => {
-                let buffer = buffer.get_mut(..(range.end - range.start) as usize).unwrap_or_default();
-                self.read(buffer, range.start, data)?;
-                self.write(number, buffer, range.start, packing)?;
-                if let Some(tree) = &self.tree {
-                    let part = tree::hash(buffer, range.start, self.source.size());
-                    lock(tree).add(range.clone(), part);
-                }
-                range
-            }
-        };
+            Item::Chunk { range, extents } => self.chunk(number, &range, &extents, tools)?,
+            Item::Located { range, location } => self.located(number, range, location, tools)?,
+        }
         self.progress.advance(range.end - range.start);
         Ok(())
     }
 
-    /// Fills `buffer`, which begins at byte `start` of the disk: `data` from the source, the rest with zeroes.
-    fn read(&self, buffer: &mut [u8], start: u64, data: Range<u64>) -> Result<()> {
-        let (before, rest) = buffer.split_at_mut((data.start - start) as usize);
-        let (wanted, behind) = rest.split_at_mut((data.end - data.start) as usize);
-        before.fill(0);
-        behind.fill(0);
-        self.source.read_at(wanted, data.start).map_err(|error| source_error(data.start, error))
-    }
-
-    fn write(&self, number: u64, buffer: &[u8], start: u64, packing: Option<&mut Packing>) -> Result<()> {
-        let Some(target) = &self.target else { return Ok(()) };
-        let runs = runs(buffer, target.unit);
-        let written = match packing {
-            Some(packing) => self.write_packed(target, number, packing, (buffer, start), &runs),
-            None => self.write_plain(target, number, (buffer, start), &runs),
-        };
-        let before = self.stored.fetch_add(written.map_err(|error| target.error(error))?, Ordering::Relaxed);
-        if before / FLUSH != self.stored.load(Ordering::Relaxed) / FLUSH {
-            self.flush.request();
+    fn zero(&self, number: u64, range: Range<u64>) -> Result<()> {
+        match &self.target {
+            Some(target) if self.content.is_layer() => {
+                target.zero(&self.turn, number, range.clone()).map_err(|error| target.error(error))?;
+            }
+            Some(_) => {
+                self.turn.take(number, || ());
+            }
+            None => {}
+        }
+        if let Some(tree) = &self.tree {
+            let part = tree::hash_zeroes(range.clone(), self.size());
+            lock(tree).add(range, part);
         }
         Ok(())
     }
 
-    /// Writes `runs` of `buffer`, which begins at byte `start` of the disk, as they are; answers with their length.
-    fn write_plain(
-        &self,
-        target: &Target,
-        number: u64,
-        (buffer, start): (&[u8], u64),
-        runs: &[Range<usize>],
-    ) -> io::Result<u64> {
-        let places = self.turn.take(number, || {
-            let mut layout = lock(&target.layout);
-            let place = |run: &Range<usize>| {
-                layout.place(target.partial, start + run.start as u64..start + run.end as u64)
-            };
-            runs.iter().map(place).collect::<io::Result<Vec<Place>>>()
-        });
-        let mut stored = 0;
-        for (run, place) in runs.iter().zip(places.transpose()?.unwrap_or_default()) {
-            let data = buffer.get(run.clone()).unwrap_or_default();
-            target.partial.write(data, place)?;
-            stored += data.len() as u64;
+    /// Reads a chunk, writes what of it is not zeroes, and hashes it.
+    fn chunk(&self, number: u64, range: &Range<u64>, extents: &[Extent], tools: &mut Tools) -> Result<()> {
+        let Tools { buffer, packing } = tools;
+        let buffer = buffer.get_mut(..(range.end - range.start) as usize).unwrap_or_default();
+        // What is only hashed is read to the byte: nothing that is known to be zero.
+        let (unit, gap) = self.target.as_ref().map_or((1, 0), |target| (target.unit, GAP));
+        let runs = chunk::wanted(range, extents, unit, self.content);
+        let reads = chunk::reads(&runs, gap);
+        for read in &reads {
+            self.read(buffer.get_mut(read.clone()).unwrap_or_default(), range.start + read.start as u64)?;
         }
-        Ok(stored)
-    }
-
-    /// Packs the units of `runs` and writes them; answers with the length of what they hold.
-    fn write_packed(
-        &self,
-        target: &Target,
-        number: u64,
-        packing: &mut Packing,
-        (buffer, start): (&[u8], u64),
-        runs: &[Range<usize>],
-    ) -> io::Result<u64> {
-        packing.pack(buffer, start, runs, target.unit)?;
-        let places = self.turn.take(number, || {
-            let mut layout = lock(&target.layout);
-            let place = |unit: &Unit| {
-                let range = start + unit.range.start as u64..start + unit.range.end as u64;
-                match &unit.packed {
-                    Some(packed) => layout.place_packed(target.partial, range, packed.len() as u64),
-                    None => layout.place(target.partial, range),
-                }
+        if let Some(target) = &self.target {
+            let steps = chunk::steps(buffer, &runs, unit, self.content.is_layer());
+            let data = (&*buffer, range.start);
+            let stored = match packing {
+                Some(packing) => target.write_packed(&self.turn, number, data, &steps, packing),
+                None => target.write_plain(&self.turn, number, data, &steps),
             };
-            packing.units.iter().map(place).collect::<io::Result<Vec<Place>>>()
-        });
-        let mut stored = 0;
-        for (unit, place) in packing.units.iter().zip(places.transpose()?.unwrap_or_default()) {
-            let data = match &unit.packed {
-                Some(packed) => packing.packed.get(packed.clone()),
-                None => buffer.get(unit.range.clone()),
-            };
-            target.partial.write(data.unwrap_or_default(), place)?;
-            stored += unit.range.len() as u64;
+            self.stored(stored.map_err(|error| target.error(error))?);
         }
-        Ok(stored)
-    }
-}
-
-/// What a worker compresses with.
-struct Packing {
-    packer: Box<dyn Packer>,
-    /// The packed units of a chunk, one behind the other.
-    packed: Vec<u8>,
-    units: Vec<Unit>,
-}
-
-/// A unit of a chunk.
-struct Unit {
-    /// Which bytes of the chunk it holds.
-    range: Range<usize>,
-    /// Which of the packed bytes it became; `None` when it is stored as it is.
-    packed: Option<Range<usize>>,
-}
-
-impl Packing {
-    fn new(packer: Box<dyn Packer>) -> Self {
-        Self { packer, packed: Vec::new(), units: Vec::new() }
+        if self.tree.is_some() {
+            chunk::blank(buffer, &reads);
+            self.hash(buffer, range.start);
+        }
+        Ok(())
     }
 
-    fn pack(&mut self, buffer: &[u8], start: u64, runs: &[Range<usize>], unit: usize) -> io::Result<()> {
-        self.packed.clear();
-        self.units.clear();
-        for run in runs {
-            for place in run.clone().step_by(unit) {
-                let range = place..run.end.min(place + unit);
-                let before = self.packed.len();
-                let data = buffer.get(range.clone()).unwrap_or_default();
-                let shorter = self.packer.pack(start + place as u64, data, &mut self.packed)?;
-                self.units.push(Unit { range, packed: shorter.then_some(before..self.packed.len()) });
+    /// Clones chunks of data, and reads them only to hash them or when they cannot be cloned.
+    fn located(
+        &self,
+        number: u64,
+        range: Range<u64>,
+        location: FileLocation,
+        tools: &mut Tools,
+    ) -> Result<()> {
+        let Some(target) = &self.target else { return Ok(()) };
+        let failed = |error| target.error(error);
+        for stretch in target.places(&self.turn, number, range.clone()).map_err(failed)? {
+            let offset = location.offset + (stretch.range.start - range.start);
+            let from = FileLocation { file: location.file.clone(), offset };
+            let cloned = target.clone(&stretch, &from).map_err(failed)?;
+            if cloned {
+                self.shared.fetch_add(stretch.range.end - stretch.range.start, Ordering::Relaxed);
+            }
+            if !cloned || self.tree.is_some() {
+                self.pass(target, &stretch, cloned, &mut tools.buffer)?;
+            }
+            self.stored.fetch_add(stretch.range.end - stretch.range.start, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Reads a stretch chunk by chunk, writes it unless it is there, and hashes it.
+    fn pass(&self, target: &Target, stretch: &Stretch, written: bool, buffer: &mut [u8]) -> Result<()> {
+        for start in stretch.range.clone().step_by(CHUNK as usize) {
+            let length = CHUNK.min(stretch.range.end - start);
+            let data = buffer.get_mut(..length as usize).unwrap_or_default();
+            self.read(data, start)?;
+            if !written {
+                let offset = stretch.place.offset + (start - stretch.range.start);
+                let place = Place { offset, ..stretch.place };
+                target.write(data, place).map_err(|error| target.error(error))?;
+            }
+            if self.tree.is_some() {
+                self.hash(data, start);
             }
         }
         Ok(())
     }
-}
 
-/// Asks the thread that flushes for its work.
-#[derive(Default)]
-struct Flush {
-    state: Mutex<FlushState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct FlushState {
-    wanted: bool,
-    ended: bool,
-}
-
-impl Flush {
-    fn request(&self) {
-        lock(&self.state).wanted = true;
-        self.changed.notify_all();
+    fn read(&self, buffer: &mut [u8], start: u64) -> Result<()> {
+        self.content.whole().read_at(buffer, start).map_err(|error| source_error(start, error))
     }
 
-    fn end(&self) {
-        lock(&self.state).ended = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits for a request; `false` when there will be none.
-    fn wait(&self) -> bool {
-        let idle = |state: &mut FlushState| !state.wanted && !state.ended;
-        let state = lock(&self.state);
-        let mut state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-        state.wanted = false;
-        !state.ended
-    }
-}
-
-/// Stops everything when it is dropped, which happens only on the way out of a panic.
-struct StopOnPanic<'a>(&'a Turn);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// The runs of units of `buffer` that are not all zeroes.
-fn runs(buffer: &[u8], unit: usize) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (index, piece) in buffer.chunks(unit).enumerate() {
-        if is_zero(piece) {
-            continue;
-        }
-        let range = index * unit..index * unit + piece.len();
-        match runs.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => runs.push(range),
+    /// Hashes the chunk `data`, which begins at byte `start` of the disk.
+    fn hash(&self, data: &[u8], start: u64) {
+        if let Some(tree) = &self.tree {
+            let part = tree::hash(data, start, self.size());
+            lock(tree).add(start..start + data.len() as u64, part);
         }
     }
-    runs
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_are_of_whole_units_and_joined() {
-        let mut buffer = vec![0; 50];
-        assert_eq!(runs(&buffer, 8), []);
-        buffer[9] = 1;
-        buffer[16] = 1;
-        buffer[49] = 1;
-        assert_eq!(runs(&buffer, 8), [8..24, 48..50]);
+    /// Counts what was written, and has it flushed when it is enough.
+    fn stored(&self, bytes: u64) {
+        let before = self.stored.fetch_add(bytes, Ordering::Relaxed);
+        if before / FLUSH != (before + bytes) / FLUSH {
+            self.flush.request();
+        }
     }
 }

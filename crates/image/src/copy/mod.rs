@@ -4,23 +4,39 @@
 //! its turn to be given places in the target (so the target is the same whatever the number of threads), writes
 //! and hashes. What the source says is zero is never read, and zeroes are never stored.
 
+mod chunk;
+mod clone;
+mod compare;
 mod engine;
+mod flush;
 mod layout;
+mod packing;
 mod partial;
+mod sequence;
 mod survey;
+mod target;
+#[cfg(test)]
+mod tests;
 mod tree;
+mod turn;
 
 use crate::create::NewImage;
 use crate::error::{Error, Result};
+use crate::open::ImageLayer;
 use block::BlockRead;
-use engine::{Engine, Target};
+use clone::Cloner;
+pub use compare::compare;
+use engine::Engine;
 pub(crate) use layout::{Files, Layout, Packer, Packers, Place};
 use partial::PartialImage;
+pub use sequence::digest_sha256;
 use serde::{Serialize, Serializer};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use survey::Content;
+use target::Target;
 
 /// The unit of work: what a worker reads, hashes and writes at once, in bytes. A power of two, as BLAKE3's tree
 /// wants it, and many times the grain or cluster of any format.
@@ -49,6 +65,9 @@ pub struct CopyOptions {
     /// is. Without, the copy ends when the system has taken all data into its memory, which is what `cp` and `qemu-img`
     /// do.
     pub sync: bool,
+    /// Whether the target shares with the source's files what lies in them as it is, where the filesystem can do that.
+    /// By default it does; not where room is reserved ([`NewImage::preallocate`]).
+    pub reflink: bool,
 }
 
 impl Default for CopyOptions {
@@ -60,6 +79,7 @@ impl Default for CopyOptions {
             overwrite: false,
             check_space: true,
             sync: true,
+            reflink: true,
         }
     }
 }
@@ -96,7 +116,9 @@ pub struct CopyReport {
     pub virtual_size: u64,
     /// How many of its bytes are stored in the target.
     pub data_bytes: u64,
-    /// How many are zeroes and not stored.
+    /// How many of these were not copied, because the target shares them with the source's files.
+    pub shared_bytes: u64,
+    /// How many are not stored: zeroes, and in a layer what is not its own.
     pub zero_bytes: u64,
     /// How many bytes the target takes on its filesystem.
     pub file_bytes: u64,
@@ -132,21 +154,54 @@ pub fn copy(
     options: &CopyOptions,
     progress: &dyn Progress,
 ) -> Result<CopyReport> {
+    run(Content::Flat(source.as_ref()), target, new, options, progress)
+}
+
+/// [`copy()`], of one image of a chain: what it does not hold itself is left to the [parent](NewImage::parent) of the new
+/// one. A unit of the new image of which the layer holds only a part is completed from the images below it.
+///
+/// There is no digest: a layer is not a disk.
+///
+/// # Errors
+/// As for [`copy()`]; [`Error::Option`] when the format has no images with a parent.
+pub fn copy_layer(
+    layer: &ImageLayer,
+    target: &Path,
+    new: &NewImage,
+    options: &CopyOptions,
+    progress: &dyn Progress,
+) -> Result<CopyReport> {
+    let content = Content::Layer { own: layer.own.as_ref(), whole: layer.whole.as_ref() };
+    let options = CopyOptions { digest: false, ..options.clone() };
+    run(content, target, new, &options, progress)
+}
+
+fn run(
+    content: Content<'_>,
+    path: &Path,
+    new: &NewImage,
+    options: &CopyOptions,
+    progress: &dyn Progress,
+) -> Result<CopyReport> {
     let begun = Instant::now();
+    let source = content.own();
     let size = source.size();
-    let layout = layout(size, target, new)?;
-    let partial = PartialImage::create(target, &layout.files(), options.overwrite)?;
-    let needed =
-        if options.check_space { partial.check_space(survey::data_bytes(source.as_ref())?)? } else { size };
+    let layout = layout(size, path, new)?;
+    let partial = PartialImage::create(path, &layout.files(), options.overwrite)?;
+    let needed = if options.check_space { partial.check_space(survey::data_bytes(source)?)? } else { size };
+    let cloner = Cloner::new(&partial);
     let mut target = Target::new(&partial, layout, needed);
     target.sync = options.sync;
-    let engine = Engine::new(source.as_ref(), Some(target), options.digest, progress);
+    let shares = options.reflink && target.packers.is_none() && !new.reserves_room();
+    target.cloner = shares.then_some(&cloner);
+    let engine = Engine::new(content, Some(target), options.digest, progress);
     let outcome = engine.run(options.workers())?;
     let file_bytes = partial.allocated()?;
     partial.finish(options.sync)?;
     Ok(CopyReport {
         virtual_size: size,
         data_bytes: outcome.data_bytes,
+        shared_bytes: outcome.shared_bytes,
         zero_bytes: size - outcome.data_bytes,
         file_bytes,
         blake3: outcome.digest,
@@ -170,11 +225,20 @@ fn layout(size: u64, target: &Path, new: &NewImage) -> Result<Box<dyn Layout>> {
 /// # Errors
 /// [`Error::Source`] when the disk cannot be read.
 pub fn digest(source: &dyn BlockRead, threads: usize) -> Result<blake3::Hash> {
-    let outcome = Engine::new(source, None, true, &NoProgress).run(threads.clamp(1, MAX_THREADS))?;
+    let outcome =
+        Engine::new(Content::Flat(source), None, true, &NoProgress).run(threads.clamp(1, MAX_THREADS))?;
     Ok(outcome.digest.unwrap_or_else(|| blake3::hash(&[])))
 }
 
 /// What went wrong with the source, at byte `offset` of the disk.
 fn source_error(offset: u64, source: block::Error) -> Error {
     Error::Source { offset, source }
+}
+
+/// Whether a new image of a disk of `size` bytes can be laid out so.
+///
+/// # Errors
+/// As for [`copy()`].
+pub(crate) fn check_layout(size: u64, target: &Path, new: &NewImage) -> Result<()> {
+    layout(size, target, new).map(drop)
 }

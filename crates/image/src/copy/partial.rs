@@ -6,13 +6,15 @@ use rustix::fs::{FallocateFlags, FlockOperation, RenameFlags, fallocate, flock, 
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// How many names are tried before giving up.
 const ATTEMPTS: usize = 32;
+/// How many pieces one call writes: `IOV_MAX` of Linux.
+const PIECES: usize = 1024;
 
 /// The files of a new image, under temporary names.
 pub(super) struct PartialImage {
@@ -57,12 +59,39 @@ impl PartialImage {
         self.files.iter().try_for_each(|file| file.file.sync_data())
     }
 
+    /// The directory that the files are in.
+    pub(super) fn directory(&self) -> io::Result<&File> {
+        let missing = || io::Error::other("the layout has no file");
+        self.last().map(|file| &file.directory).ok_or_else(missing)
+    }
+
+    /// Writes `pieces` one behind the other at `place`.
+    pub(super) fn write_vectored(&self, pieces: &mut [IoSlice], place: Place) -> io::Result<()> {
+        let file = self.file(place.file)?;
+        let mut offset = place.offset;
+        let mut left = pieces;
+        while !left.is_empty() {
+            let some = left.get(..PIECES).unwrap_or(left);
+            match rustix::io::pwritev(file, some, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Gives the files their names, the image's own last; makes them durable before, if so told.
     pub(super) fn finish(self, sync: bool) -> Result<()> {
         self.files.into_iter().rev().try_for_each(|file| file.finish(sync))
     }
 
-    fn file(&self, index: usize) -> io::Result<&File> {
+    /// One of the files.
+    pub(super) fn file(&self, index: usize) -> io::Result<&File> {
         let missing = || io::Error::other("the layout has no such file");
         self.files.get(index).map(|file| &file.file).ok_or_else(missing)
     }

@@ -29,6 +29,6 @@ fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn Layout>> {
     new.refuse_compression()?;
     new.refuse_cluster_size()?;
     new.refuse_data_file()?;
-    let preallocate = new.preallocate || new.subformat()? == "preallocated";
+    let preallocate = new.subformat()? == "preallocated" || new.reserves_room();
     Ok(Box::new(RawLayout::new(size, name, preallocate)))
 }
