@@ -494,3 +494,55 @@ fn structures_that_lie() {
     std::fs::write(&fixed, &image[4096..]).unwrap();
     assert!(failure(&fixed).contains("the disk of 1048576 bytes is cut off at byte 1044480"));
 }
+
+#[test]
+fn what_was_resized_is_read_by_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = disk(3 * BLOCK + 512);
+    for (subformat, sizes) in [
+        // Within the table's sector, and with the table moved behind the blocks.
+        ("dynamic", [5 * BLOCK, 300 * BLOCK, 5 * BLOCK]),
+        ("fixed", [5 * BLOCK, 9 * BLOCK + 512, 4 * BLOCK]),
+    ] {
+        let path = write(directory.path(), &bytes, &new(subformat));
+        for size in sizes {
+            image::resize(&path, size as u64).unwrap();
+            let mut expected = bytes.clone();
+            expected.resize(size, 0);
+            let raw = file(directory.path(), "disk.raw", &bytes);
+            std::fs::File::options().write(true).open(raw).unwrap().set_len(size as u64).unwrap();
+            qemu_img(directory.path(), &["compare", "-f", "raw", "-F", "vpc", "disk.raw", "disk.vhd"]);
+            let info = qemu_img(directory.path(), &["info", "-f", "vpc", "disk.vhd"]);
+            assert!(info.contains(&format!("({size} bytes)")), "{info}");
+            if size < 10 * BLOCK {
+                assert!(seven_zip(&path) == expected, "7-Zip {subformat} {size}");
+                assert!(libvhdi(&[&path]) == expected, "libvhdi {subformat} {size}");
+                block::conformance::read(&open(&path).unwrap(), &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn qemu_goes_on_writing_where_a_table_was_moved() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = disk(BLOCK);
+    let path = write(directory.path(), &bytes, &new("dynamic"));
+    image::resize(&path, 300 * BLOCK as u64).unwrap();
+    let output = Command::new("qemu-io")
+        .args(["-f", "vpc", "-c", "write -P 7 600000000 65536", "disk.vhd"])
+        .current_dir(directory.path())
+        .output()
+        .expect("qemu-io runs (./dev test installs it: Debian package qemu-utils)");
+    assert!(output.status.success(), "{output:?}");
+    let image = open(&path).unwrap();
+    let mut found = vec![0; 65_536];
+    image.read_at(&mut found, 600_000_000).unwrap();
+    assert_eq!(found, vec![7; 65_536]);
+    let mut found = vec![0; BLOCK];
+    image.read_at(&mut found, 0).unwrap();
+    assert!(found == bytes);
+    let (gate, name) = image::DirectoryGate::for_file(&path).unwrap();
+    let gate: Arc<dyn image::Gate> = Arc::new(gate);
+    assert_eq!(image::check(&gate, &name, &image::OpenOptions::default()).unwrap(), image::Check::default());
+}

@@ -139,8 +139,9 @@ impl RawFooter {
     }
 
     /// The same image's footer when its disk has another size. The creator becomes ours: that of others may say that
-    /// the size goes by the geometry.
+    /// the size goes by the geometry. The original size is for information, and libvhdi goes by it.
     pub(super) fn resized(mut self, size: u64) -> Self {
+        self.original_size = size.into();
         self.current_size = size.into();
         self.geometry = Geometry::of(size);
         self.creator = CREATOR;
@@ -283,6 +284,11 @@ impl Footer {
         let name =
             self.raw.creator.iter().map(|byte| char::from(*byte)).filter(|letter| letter.is_ascii_graphic());
         format!("{} {}.{}", name.collect::<String>(), version >> 16, version & 0xffff)
+    }
+
+    /// Whether the disk is as large as the current size says.
+    pub(super) fn is_of_exact_size(&self) -> bool {
+        self.raw.current_size.get() / SECTOR * SECTOR == self.size
     }
 
     /// Whether a machine is suspended that uses the disk.

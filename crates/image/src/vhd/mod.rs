@@ -6,11 +6,14 @@
 
 mod access;
 mod blocks;
+mod check;
 mod footer;
 mod geometry;
 mod header;
 mod parent;
 mod reason;
+mod resize;
+mod survey;
 mod write;
 
 pub use reason::Reason;
@@ -35,6 +38,9 @@ pub(crate) static FORMAT: Format = Format {
     subformats: &["dynamic", "fixed"],
     open: Some(open),
     create: Some(write::create),
+    inspect: Some(check::inspect),
+    repair: Some(check::repair),
+    resize: Some(resize::resize),
     ..Format::unknown("vhd", "a VHD image", |ends| {
         // A fixed image has its footer at the end alone, where a guest could have written something like it.
         ends.has(&footer::COOKIE, 0) || footer::ends_with_footer(&ends.tail)
