@@ -25,12 +25,9 @@ pub(super) struct BlockWriter {
     header: CodeLengths,
 }
 
-/// Symbols that the fixed code has codewords for. The last two never occur, but those of others come after theirs.
-const FIXED_LITERALS: usize = 288;
-
 /// A code for each of the two alphabets.
 struct Codes {
-    literal_lengths: [u8; FIXED_LITERALS],
+    literal_lengths: [u8; LITERALS],
     distance_lengths: [u8; DISTANCES],
 }
 
@@ -50,7 +47,7 @@ struct CodeLengths {
 
 impl BlockWriter {
     pub(super) fn new() -> Self {
-        Self { fixed: Codes::fixed(), own: Codes::none(), header: CodeLengths::new() }
+        Self { fixed: Codes::fixed(), own: Codes::fixed(), header: CodeLengths::new() }
     }
 
     /// Appends a stretch of `data`, unless the result would be longer than `limit` bits; answers with whether
@@ -66,7 +63,7 @@ impl BlockWriter {
     ) -> bool {
         stretch.symbols.literals[END_OF_BLOCK] = 1;
         let symbols = &stretch.symbols;
-        huffman::lengths(&symbols.literals, LIMIT, &mut self.own.literal_lengths[..LITERALS]);
+        huffman::lengths(&symbols.literals, LIMIT, &mut self.own.literal_lengths);
         huffman::lengths(&symbols.distances, LIMIT, &mut self.own.distance_lengths);
         let header = self.header.describe(&self.own);
         let extra = extra_bits(stretch);
@@ -128,14 +125,9 @@ fn write_stored(bits: &mut BitWriter<'_>, mut bytes: &[u8], last: bool) {
 }
 
 impl Codes {
-    /// Codes without codewords.
-    fn none() -> Self {
-        Self { literal_lengths: [0; FIXED_LITERALS], distance_lengths: [0; DISTANCES] }
-    }
-
     /// The codes of section 3.2.6.
     fn fixed() -> Self {
-        let mut literal_lengths = [8; FIXED_LITERALS];
+        let mut literal_lengths = [8; LITERALS];
         literal_lengths[144..256].fill(9);
         literal_lengths[256..280].fill(7);
         Self { literal_lengths, distance_lengths: [5; DISTANCES] }
@@ -152,7 +144,7 @@ impl Codes {
 
     /// Appends sequences and the end of the block.
     fn write(&self, bits: &mut BitWriter<'_>, mut bytes: &[u8], sequences: &[Sequence]) {
-        let mut literal_codewords = [0; FIXED_LITERALS];
+        let mut literal_codewords = [0; LITERALS];
         let mut distance_codewords = [0; DISTANCES];
         huffman::codewords(&self.literal_lengths, &mut literal_codewords);
         huffman::codewords(&self.distance_lengths, &mut distance_codewords);

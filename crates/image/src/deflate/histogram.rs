@@ -1,6 +1,7 @@
 //! [`Histogram`]: how often each symbol occurs, and what that would cost.
 
-use super::symbols::{DISTANCES, LITERALS};
+use super::matches::Match;
+use super::symbols::{DISTANCES, LENGTHS, LITERALS, MIN_MATCH, distance_symbol};
 
 /// Counts beyond this are looked up by their sixteenth, or by the sixteenth of that.
 const TABLE: usize = 2048;
@@ -9,7 +10,7 @@ const FRACTION: u32 = 8;
 /// What any dynamic block spends on its header, in bits, less what it spends on each symbol that occurs.
 const HEADER: u64 = 90;
 /// What a dynamic block's header spends on a symbol that occurs, in fractions of a bit.
-const PER_SYMBOL: u64 = 7 << (FRACTION - 1);
+const PER_SYMBOL: u64 = 4 << FRACTION;
 
 /// How often each symbol occurs in a stretch of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,18 @@ pub(super) struct Estimate {
 impl Histogram {
     /// Nothing counted yet.
     pub(super) const EMPTY: Self = Self { literals: [0; LITERALS], distances: [0; DISTANCES] };
+
+    /// Counts literals, and the match after them if there is one.
+    #[inline(always)]
+    pub(super) fn count(&mut self, literals: &[u8], found: Match) {
+        for byte in literals {
+            self.literals[usize::from(*byte)] += 1;
+        }
+        if let Some(place) = found.length.checked_sub(MIN_MATCH) {
+            self.literals[usize::from(LENGTHS[place].symbol)] += 1;
+            self.distances[distance_symbol(found.distance)] += 1;
+        }
+    }
 
     /// Adds the counts of another stretch.
     pub(super) fn add(&mut self, other: &Self) {

@@ -8,7 +8,7 @@ const LONGEST: usize = 15;
 /// Finds the length of each symbol's codeword, at most `limit` bits: 0 for those that do not occur.
 ///
 /// At least two symbols get a codeword, as zlib has it: there are decoders that take no code of fewer.
-/// `2^limit` is to be no less than the number of symbols, of which there are at most 286.
+/// `2^limit` is to be no less than the number of symbols, of which there are at most 288.
 pub(super) fn lengths(frequencies: &[u32], limit: usize, lengths: &mut [u8]) {
     debug_assert!(limit <= LONGEST && frequencies.len() <= SYMBOLS && frequencies.len() == lengths.len());
     lengths.fill(0);

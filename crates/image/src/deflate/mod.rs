@@ -17,6 +17,7 @@ mod histogram;
 mod huffman;
 mod matches;
 mod parse;
+mod ring;
 mod split;
 mod symbols;
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! [`Parse`]: the data as literals and matches.
 
 use super::histogram::Histogram;
-use super::matches::{Effort, LOOKAHEAD, Match, Matches};
-use super::symbols::{LENGTHS, MIN_MATCH, distance_symbol};
+use super::matches::{Match, Matches};
+use super::symbols::MIN_MATCH;
 use std::ops::Range;
 
 /// Bytes of data whose symbols are counted apart. Files begin on such boundaries in most filesystems, and
 /// sections in most programs: this is where a new code pays.
 pub(super) const SEGMENT: usize = 4096;
-/// The first search of a place.
-const SEARCH: Effort = Effort { depth: 24, enough: 64 };
-/// The search for something better at the next place.
-const SECOND: Effort = Effort { depth: 12, enough: 64 };
+/// A match of this length is taken without a look at the next place.
+const LONG: usize = 32;
+/// So many literals after the last match, every second place is passed over, and so on: what does not
+/// repeat is not searched for long.
+const PATIENCE: usize = 256;
 
 /// Literals, and the match that follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,13 @@ pub(super) struct Sequence {
     pub(super) length: u16,
     /// How far back the match is, in bytes.
     pub(super) distance: u16,
+}
+
+impl Sequence {
+    /// Literals and a match within a segment: their numbers are far below 65,536.
+    fn new(literals: usize, found: Match) -> Self {
+        Self { literals: literals as u16, length: found.length as u16, distance: found.distance as u16 }
+    }
 }
 
 /// The sequences that begin in some `SEGMENT` bytes.
@@ -58,6 +66,7 @@ impl Parse {
     pub(super) fn parse(&mut self, data: &[u8], range: Range<usize>) {
         self.sequences.clear();
         self.segments.clear();
+        self.matches.load(range.start, data.get(range.clone()).unwrap_or_default());
         let mut place = range.start;
         while place < range.end || self.segments.is_empty() {
             let first = self.sequences.len();
@@ -75,47 +84,49 @@ impl Parse {
     /// Parses a segment; answers with where its last match ends.
     fn parse_segment(&mut self, data: &[u8], range: Range<usize>, symbols: &mut Histogram) -> usize {
         let Range { start: mut place, end } = range;
-        let data = data.get(..end).unwrap_or(data);
         let stop = end.min((place + 1).next_multiple_of(SEGMENT));
+        // Where the literals begin that no sequence has yet.
         let mut pending = place;
         while place < stop {
-            let mut found = self.matches.find(data, place, NONE, SEARCH);
+            let found = self.matches.find(place, end, Match::NONE);
             if found.length < MIN_MATCH {
-                symbols.literals[usize::from(data[place])] += 1;
-                place += 1;
+                place = stop.min(place + 1 + (place - pending) / PATIENCE);
                 continue;
             }
-            let mut inserted = place + 1;
-            // A longer match at the next place is worth a literal.
-            while found.length < SECOND.enough && place + 1 < stop {
-                let next = self.matches.find(data, place + 1, found, SECOND);
-                inserted = place + 2;
-                if next.length <= found.length {
-                    break;
-                }
-                symbols.literals[usize::from(data[place])] += 1;
-                place += 1;
-                found = next;
+            let (start, found, inserted) = self.improve(place, found, stop, end);
+            for passed in inserted..start + found.length {
+                self.matches.insert(passed);
             }
-            symbols.literals[usize::from(LENGTHS[found.length - MIN_MATCH].symbol)] += 1;
-            symbols.distances[distance_symbol(found.distance)] += 1;
-            self.sequences.push(Sequence {
-                literals: (place - pending) as u16,
-                length: found.length as u16,
-                distance: found.distance as u16,
-            });
-            for passed in inserted..place + found.length {
-                self.matches.insert(data, passed);
-            }
-            place += found.length;
+            symbols.count(data.get(pending..start).unwrap_or_default(), found);
+            self.sequences.push(Sequence::new(start - pending, found));
+            place = start + found.length;
             pending = place;
         }
         if pending < place {
-            self.sequences.push(Sequence { literals: (place - pending) as u16, length: 0, distance: 0 });
+            symbols.count(data.get(pending..place).unwrap_or_default(), Match::NONE);
+            self.sequences.push(Sequence::new(place - pending, Match::NONE));
         }
         place
     }
-}
 
-const NONE: Match = Match { length: 0, distance: 0 };
-const _: () = assert!(LOOKAHEAD >= MIN_MATCH);
+    /// Gives up a match for a longer one at the next place, which is worth a literal, and again. Answers with
+    /// where it begins, the match, and the first place that has not been inserted.
+    #[inline(always)]
+    fn improve(
+        &mut self,
+        mut place: usize,
+        mut found: Match,
+        stop: usize,
+        end: usize,
+    ) -> (usize, Match, usize) {
+        while found.length < LONG && place + 1 < stop {
+            let next = self.matches.find(place + 1, end, found);
+            if next.length <= found.length {
+                return (place, found, place + 2);
+            }
+            place += 1;
+            found = next;
+        }
+        (place, found, place + 1)
+    }
+}

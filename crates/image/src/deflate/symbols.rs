@@ -1,7 +1,8 @@
 //! The alphabets of RFC 1951, section 3.2.5: which symbol, and which extra bits, stand for a length or a distance.
 
-/// Symbols of the literal and length alphabet that may occur: 256 bytes, the end of the block, 29 lengths.
-pub(super) const LITERALS: usize = 286;
+/// Symbols of the literal and length alphabet: 256 bytes, the end of the block, 29 lengths, and two that never
+/// occur but have codewords in the fixed code.
+pub(super) const LITERALS: usize = 288;
 /// Symbols of the distance alphabet that may occur.
 pub(super) const DISTANCES: usize = 30;
 /// The symbol that ends a block.
