@@ -1,6 +1,10 @@
 //! VMDKs that are looked after: checked, repaired and made larger.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it skips"
+)]
 
 mod support;
 
@@ -67,6 +71,21 @@ fn what_we_and_qemu_write_is_clean() {
         qemu_img(directory.path(), &["convert", "-O", "vmdk", "-o", &option, "disk.raw", "qemu.vmdk"]);
         let theirs = check(&directory.path().join("qemu.vmdk"));
         assert!(theirs.findings.is_empty(), "{subformat}: {:?}", findings(&theirs));
+    }
+}
+
+#[test]
+fn what_other_products_wrote_is_clean() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/disk-vmdk");
+    if !corpus.is_dir() {
+        println!("skipped: there is no collection of real disks at {}", corpus.display());
+        return;
+    }
+    for name in
+        ["ext2.vmdk", "virtualbox/vmdk-Standard.vmdk", "vmdk-rs/streamOptimized.vmdk", "cot/input.vmdk"]
+    {
+        let found = check(&corpus.join(name));
+        assert!(found.findings.is_empty(), "{name}: {:?}", findings(&found));
     }
 }
 

@@ -5,7 +5,9 @@
 mod support;
 
 use block::{BlockRead, BlockWrite, ExtentKind, MemoryDisk};
-use image::{Compression, CopyOptions, Error, NewImage, NewParent, NoProgress};
+use image::{
+    Compression, CopyOptions, DirectoryGate, Error, Gate, NewImage, NewParent, NoProgress, OpenOptions,
+};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,6 +101,28 @@ fn sizes_that_are_not_whole_sectors_are_rounded_up_and_nothing_else_is() {
 
         let empty = write(directory.path(), "empty.vmdk", &new(subformat), MemoryDisk::new(0));
         assert_eq!(open(&empty).unwrap().size(), 0, "{subformat}");
+    }
+}
+
+/// What another product writes into our image goes where its own rules say, and leaves it sound.
+#[test]
+fn qemu_writes_into_them() {
+    for subformat in ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bytes = disk(70 << 20);
+        bytes[30 << 20..66 << 20].fill(0);
+        let path =
+            write(directory.path(), "disk.vmdk", &new(subformat), MemoryDisk::from_bytes(bytes.clone()));
+        for (start, length) in [(1_000_000, 100_000), (40 << 20, 65_536), (69 << 20, 1 << 20)] {
+            let command = format!("write -P 0xa5 {start} {length}");
+            run(directory.path(), "qemu-utils", "qemu-io", &["-f", "vmdk", "-c", &command, "disk.vmdk"]);
+            bytes[start..start + length].fill(0xa5);
+        }
+        assert_eq!(image::digest(&open(&path).unwrap(), 2).unwrap(), blake3::hash(&bytes), "{subformat}");
+        let (gate, name) = DirectoryGate::for_file(&path).unwrap();
+        let gate: Arc<dyn Gate> = Arc::new(gate);
+        let check = image::check(&gate, &name, &OpenOptions::default()).unwrap();
+        assert!(check.findings.is_empty(), "{subformat}: {check:?}");
     }
 }
 

@@ -6,6 +6,7 @@
 mod descriptor;
 mod flat;
 mod hosted;
+mod packer;
 mod sparse;
 mod stream;
 

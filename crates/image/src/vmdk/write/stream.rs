@@ -6,15 +6,15 @@
 //! directory is at the end, as in every stream that was written from front to back; it is nevertheless written last.
 
 use super::descriptor::{NewExtent, render};
+use super::packer::GrainPacker;
 use super::sparse::{GrainTable, sector};
 use super::{Identity, NewDisk};
-use crate::copy::{Files, Layout, Packer, Packers, Place};
+use crate::copy::{Files, Layout, Packers, Place};
 use crate::vmdk::arrangement::{GRAIN, TABLE_SPAN};
 use crate::vmdk::header::{
     COMPRESSION_DEFLATE, FLAG_COMPRESSED, FLAG_MARKERS, GD_AT_END, SECTOR, SparseHeader,
 };
-use crate::vmdk::marker::{END_OF_STREAM, FOOTER, GRAIN_DIRECTORY, GRAIN_TABLE, MARKER, Marker, metadata};
-use libdeflater::{CompressionLvl, Compressor};
+use crate::vmdk::marker::{END_OF_STREAM, FOOTER, GRAIN_DIRECTORY, GRAIN_TABLE, metadata};
 use std::io;
 use std::ops::Range;
 use zerocopy::IntoBytes;
@@ -24,8 +24,6 @@ const VERSION: u32 = 3;
 /// Sectors of the descriptor, and sectors before the first grain: what VMware and QEMU write.
 const DESCRIPTOR_SECTORS: u64 = 20;
 const OVERHEAD: u64 = GRAIN / SECTOR;
-/// How hard is compressed: the least of libdeflate's levels that is within 3 % of zlib's level 6 in size.
-const LEVEL: i32 = 3;
 
 /// Compressed grains, one behind the other.
 pub(super) struct StreamLayout {
@@ -118,70 +116,5 @@ impl Layout for StreamLayout {
         let text = render(&self.disk, &[extent], &Identity::new(), false);
         files.write(text.as_bytes(), Place::first(SECTOR))?;
         files.write(self.header(GD_AT_END).as_bytes(), Place::first(0))
-    }
-}
-
-/// Compresses grains into zlib streams, each behind its marker and filled up to whole sectors.
-struct GrainPacker {
-    compressor: Compressor,
-    /// The disk's last grain, filled up with zeroes: readers want whole grains.
-    whole: Vec<u8>,
-}
-
-impl GrainPacker {
-    fn new() -> Self {
-        let level = CompressionLvl::new(LEVEL).unwrap_or_default();
-        Self { compressor: Compressor::new(level), whole: Vec::new() }
-    }
-}
-
-impl Packer for GrainPacker {
-    /// Grains that cannot be made shorter become zlib streams of stored blocks, a little longer than they are.
-    fn pack(&mut self, start: u64, data: &[u8], packed: &mut Vec<u8>) -> io::Result<bool> {
-        let grain = if data.len() as u64 == GRAIN {
-            data
-        } else {
-            self.whole.clear();
-            self.whole.extend_from_slice(data);
-            self.whole.resize(GRAIN as usize, 0);
-            &self.whole
-        };
-        let (before, body) = (packed.len(), packed.len() + MARKER);
-        packed.resize(body + self.compressor.zlib_compress_bound(grain.len()), 0);
-        let room = packed.get_mut(body..).unwrap_or_default();
-        let size = self.compressor.zlib_compress(grain, room).map_err(io::Error::other)?;
-        let marker = Marker { value: (start / SECTOR).into(), size: (size as u32).into() };
-        if let Some(place) = packed.get_mut(before..body) {
-            place.copy_from_slice(marker.as_bytes());
-        }
-        let length = (MARKER + size).next_multiple_of(SECTOR as usize);
-        packed.truncate(body + size);
-        packed.resize(before + length, 0);
-        Ok(true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grain_is_a_marker_and_a_zlib_stream_in_whole_sectors() {
-        let noise = block::conformance::sample(GRAIN as usize, 3);
-        for data in [&noise[..], &[7; 1000][..], &[1; 512][..]] {
-            let mut packed = vec![9; 512];
-            assert!(GrainPacker::new().pack(5 << 20, data, &mut packed).unwrap());
-            assert!(packed.len().is_multiple_of(512) && packed[..512] == [9; 512]);
-            let size = u32::from_le_bytes(packed[520..524].try_into().unwrap()) as usize;
-            assert_eq!(packed[512..520], (5_u64 << 11).to_le_bytes());
-            assert_eq!(packed.len() - 512, (12 + size).next_multiple_of(512));
-            let mut grain = vec![0; GRAIN as usize];
-            let stream = &packed[524..524 + size];
-            assert_eq!(
-                libdeflater::Decompressor::new().zlib_decompress(stream, &mut grain).unwrap(),
-                grain.len()
-            );
-            assert!(grain.starts_with(data) && block::is_zero(&grain[data.len()..]));
-        }
     }
 }
