@@ -6,7 +6,8 @@ mod support;
 
 use block::{BlockRead, BlockWrite, ExtentKind, MemoryDisk};
 use image::{
-    Compression, CopyOptions, DirectoryGate, Error, Gate, NewImage, NewParent, NoProgress, OpenOptions,
+    Check, Compression, CopyOptions, DirectoryGate, Error, Gate, ImageLayer, NewImage, NewParent, NoProgress,
+    OpenOptions,
 };
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -119,9 +120,7 @@ fn qemu_writes_into_them() {
             bytes[start..start + length].fill(0xa5);
         }
         assert_eq!(image::digest(&open(&path).unwrap(), 2).unwrap(), blake3::hash(&bytes), "{subformat}");
-        let (gate, name) = DirectoryGate::for_file(&path).unwrap();
-        let gate: Arc<dyn Gate> = Arc::new(gate);
-        let check = image::check(&gate, &name, &OpenOptions::default()).unwrap();
+        let check = check(&path);
         assert!(check.findings.is_empty(), "{subformat}: {check:?}");
     }
 }
@@ -168,6 +167,22 @@ fn grains_lie_where_a_filesystem_can_share_them() {
     }
 }
 
+/// A layer, made by QEMU, that holds noise and zeroes over a disk that is the same as `base.vmdk`.
+fn zeroed_layer(directory: &Path) -> ImageLayer {
+    qemu_img(directory, &["convert", "-O", "qcow2", "base.vmdk", "base.qcow2"]);
+    qemu_img(directory, &["create", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "delta.qcow2"]);
+    for command in ["write -z 1M 2M", "write -P 0x5a 2100000 70000", "write -z 6225920 65536"] {
+        run(directory, "qemu-utils", "qemu-io", &["-c", command, "delta.qcow2"]);
+    }
+    open(&directory.join("delta.qcow2")).unwrap().layers()[0].clone()
+}
+
+fn check(path: &Path) -> Check {
+    let (gate, name) = DirectoryGate::for_file(path).unwrap();
+    let gate: Arc<dyn Gate> = Arc::new(gate);
+    image::check(&gate, &name, &OpenOptions::default()).unwrap()
+}
+
 /// A delta over a sparse VMDK, in which some of what the parent holds reads as zeroes.
 #[test]
 fn a_delta_is_what_qemu_reads_over_its_parent() {
@@ -195,6 +210,17 @@ fn a_delta_is_what_qemu_reads_over_its_parent() {
     let info: serde_json::Value = serde_json::from_str(&info).unwrap();
     assert_eq!(info["backing-filename"], "base.vmdk");
     qemu_img(directory.path(), &["check", "delta.vmdk"]);
+
+    let kept = directory.path().join("kept.vmdk");
+    let source = zeroed_layer(directory.path());
+    let options = CopyOptions { digest: false, ..CopyOptions::default() };
+    image::copy_layer(&source, &kept, &parent(&|_| ()), &options, &NoProgress).unwrap();
+    let mut expected = vec![0; 6 << 20];
+    source.whole.read_at(&mut expected, 0).unwrap();
+    block::conformance::read(&open(&kept).unwrap(), &expected);
+    file(directory.path(), "kept.raw", &expected);
+    qemu_img(directory.path(), &["compare", "-f", "raw", "-F", "vmdk", "kept.raw", "kept.vmdk"]);
+    assert!(check(&kept).findings.is_empty());
 
     type Change = &'static dyn Fn(&mut NewParent);
     let refused: [(Change, &str); 4] = [
