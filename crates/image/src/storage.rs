@@ -3,9 +3,12 @@
 #[cfg(test)]
 pub(crate) mod volatile;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// The bytes of one file, which grows when it is written behind its end.
 ///
@@ -20,6 +23,11 @@ pub trait Storage: Send + Sync {
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
     /// Cuts the file, or makes it longer with zeroes.
     fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Says that bytes within the file no longer matter, so that they need take no room; answers with how many bytes of
+    /// room that freed. What they read as afterwards is not said.
+    fn discard(&self, _range: Range<u64>) -> io::Result<u64> {
+        Ok(0)
+    }
     /// Returns once everything written before is durable.
     fn flush(&self) -> io::Result<()>;
 }
@@ -39,6 +47,17 @@ impl Storage for File {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         File::set_len(self, length)
+    }
+
+    fn discard(&self, range: Range<u64>) -> io::Result<u64> {
+        let before = self.metadata()?.blocks();
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(self, punch, range.start, range.end.saturating_sub(range.start)) {
+            // Not every filesystem can.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(before.saturating_sub(self.metadata()?.blocks()) * 512)
     }
 
     fn flush(&self) -> io::Result<()> {

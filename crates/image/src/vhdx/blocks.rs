@@ -30,11 +30,10 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// The blocks of the image in `source`, whose log was replayed; tables are read when they are needed.
-    pub(super) fn new(source: Source, geometry: Geometry, table: Region) -> Result<Self> {
-        bat::check(&source, table, &geometry)?;
+    /// The blocks of the image in `source`, whose log was replayed. Its table is long enough, and read when needed.
+    pub(super) fn new(source: Source, geometry: Geometry, table: Region) -> Self {
         let slices = Cache::new((CACHE / ENTRY / SLICE) as usize);
-        Ok(Self { source, geometry, table, slices, bitmaps: Cache::new((CACHE / BITMAP_SLICE) as usize) })
+        Self { source, geometry, table, slices, bitmaps: Cache::new((CACHE / BITMAP_SLICE) as usize) }
     }
 
     fn error(&self, entry: u64, reason: Reason) -> Error {

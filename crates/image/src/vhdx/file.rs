@@ -4,6 +4,7 @@ use super::Reason;
 use crate::error::{Error, Result};
 use crate::source::Source;
 use crate::storage::Storage;
+use std::ops::Range;
 use std::path::Path;
 use zerocopy::FromBytes;
 
@@ -75,16 +76,50 @@ impl<'a> Stored<'a> {
         self.storage.write_all_at(data, offset).map_err(|source| self.host("write", source))
     }
 
-    /// Writes zeroes over `length` bytes at `offset`.
+    /// Makes `length` bytes at `offset` zeroes. Holes stay holes.
     pub(super) fn zero(&self, offset: u64, length: u64) -> Result<()> {
-        let zeroes = vec![0; length.min(MIB) as usize];
-        let mut done = 0;
-        while done < length {
-            let piece = zeroes.get(..(length - done).min(MIB) as usize).unwrap_or(&zeroes);
-            self.write(piece, offset + done)?;
-            done += piece.len() as u64;
-        }
+        self.pieces(offset, length, &mut |piece, place| {
+            if block::is_zero(piece) {
+                Ok(true)
+            } else {
+                self.write(&vec![0; piece.len()], place).map(|()| true)
+            }
+        })?;
         Ok(())
+    }
+
+    /// Whether `length` bytes at `offset` are zeroes; behind the file's end they are.
+    pub(super) fn is_zero(&self, offset: u64, length: u64) -> Result<bool> {
+        self.pieces(offset, length, &mut |piece, _| Ok(block::is_zero(piece)))
+    }
+
+    /// Writes `data` at byte `offset`, all of which lies in the file, unless it stands there. Holes stay holes.
+    pub(super) fn write_if_other(&self, data: &[u8], offset: u64) -> Result<()> {
+        let mut found = vec![0; data.len()];
+        self.read(&mut found, offset)?;
+        if found == data { Ok(()) } else { self.write(data, offset) }
+    }
+
+    /// Hands on bytes of the file and where they are, up to its end, until `see` answers `false`; answers with the last
+    /// answer.
+    fn pieces(
+        &self,
+        offset: u64,
+        length: u64,
+        see: &mut dyn FnMut(&[u8], u64) -> Result<bool>,
+    ) -> Result<bool> {
+        let end = offset.saturating_add(length).min(self.size());
+        let mut buffer = vec![0; length.min(MIB) as usize];
+        let mut place = offset;
+        while place < end {
+            let Some(piece) = buffer.get_mut(..(end - place).min(MIB) as usize) else { break };
+            self.read(piece, place)?;
+            if !see(piece, place)? {
+                return Ok(false);
+            }
+            place += piece.len() as u64;
+        }
+        Ok(true)
     }
 
     /// Makes the file at least `length` bytes long.
@@ -95,6 +130,11 @@ impl<'a> Stored<'a> {
     /// Gives the file its length in bytes.
     pub(super) fn set_len(&self, length: u64) -> Result<()> {
         self.storage.set_len(length).map_err(|source| self.host("set the size of", source))
+    }
+
+    /// Gives back the room of bytes that nothing uses; answers with how much that was.
+    pub(super) fn discard(&self, range: Range<u64>) -> Result<u64> {
+        self.storage.discard(range).map_err(|source| self.host("punch a hole in", source))
     }
 
     /// Returns once everything written before is durable.

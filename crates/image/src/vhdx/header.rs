@@ -76,6 +76,13 @@ impl Header {
         self.file_write_guid = Uuid::new_v4().to_bytes_le();
     }
 
+    /// Says that the log's entries with this identifier have to be replayed, and that what the guest reads is then new.
+    pub(super) fn begin(&mut self, log_guid: [u8; 16]) {
+        self.log_guid = log_guid;
+        self.log_version = 0.into();
+        self.data_write_guid = Uuid::new_v4().to_bytes_le();
+    }
+
     /// Whether the log has to be replayed.
     pub(super) fn is_dirty(&self) -> bool {
         self.log_guid != [0; 16]

@@ -124,6 +124,7 @@ impl ParentLocator {
     /// and then files beside the child that are called as the parent was elsewhere.
     pub(super) fn names(&self, name: &str) -> Vec<String> {
         let relative = self.value(RELATIVE).map(|path| path.replace('\\', "/"));
+        let relative = relative.as_deref().map(|path| path.strip_prefix("./").unwrap_or(path));
         let mut names: Vec<String> = relative.iter().map(|path| sibling(name, path)).collect();
         for path in self.paths() {
             let base = sibling(name, foreign_base_name(path).unwrap_or(path));
@@ -157,7 +158,7 @@ mod tests {
         let read = ParentLocator::parse(&locator.to_bytes()).unwrap();
         assert_eq!(read, locator);
         assert_eq!(read.content_ids(), [id.to_string()]);
-        assert_eq!(read.names("a/child.vhdx"), ["a/./vm/base disk.vhdx", "a/base disk.vhdx"]);
+        assert_eq!(read.names("a/child.vhdx"), ["a/vm/base disk.vhdx", "a/base disk.vhdx"]);
         assert_eq!(read.value(LINKAGE), Some("{12345678-9abc-def0-1234-56789abcdef0}"));
         assert_eq!(read.value(RELATIVE), Some(".\\vm\\base disk.vhdx"));
     }

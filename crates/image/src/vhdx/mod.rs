@@ -3,20 +3,26 @@
 //! A file begins with its identifier, two copies of the header and two of the region table; the log, the metadata, the
 //! block allocation table and the blocks are anywhere behind them, at multiples of 1 MiB. Each of them has a file here:
 //! [`identifier`], [`header`], [`region`], [`log`], [`metadata`] (with [`locator`]) and [`bat`]. A log that has to be
-//! replayed is replayed in memory ([`replay`]), never into the source.
+//! replayed is replayed in memory ([`replay`]), never into the source. [`blocks`] makes a disk of it; [`write`] lays out new
+//! images; [`inspect`], [`repair`] and [`resize`] look after those that are there.
 
 mod bat;
 mod blocks;
 mod file;
 mod header;
 mod identifier;
+mod inspect;
 mod locator;
 mod log;
 mod metadata;
 mod reason;
 mod region;
+mod repair;
 mod replay;
+mod resize;
 mod table;
+#[cfg(test)]
+mod tests;
 mod text;
 mod write;
 
@@ -31,6 +37,7 @@ use crate::mapping::Mapped;
 use crate::open::Opening;
 use crate::source::Source;
 use blocks::Blocks;
+use file::File;
 use header::Headers;
 use metadata::Metadata;
 use region::RegionTable;
@@ -44,6 +51,9 @@ pub(crate) static FORMAT: Format = Format {
     subformats: &["dynamic", "fixed"],
     open: Some(open),
     create: Some(create),
+    inspect: Some(inspect::inspect),
+    repair: Some(repair::repair),
+    resize: Some(resize::resize),
     ..Format::unknown("vhdx", "a VHDX image", |ends| ends.has(&identifier::SIGNATURE, 0))
 };
 
@@ -61,9 +71,15 @@ impl Structure {
     fn read(source: Source) -> Result<(Self, Source)> {
         let headers = Headers::read(&source)?;
         let (source, replayed) = replay::replay(source, headers.current())?;
-        let regions = RegionTable::read(&source)?;
-        let metadata = Metadata::read(&source, regions.metadata)?;
-        Ok((Self { headers, regions, metadata, replayed }, source))
+        Ok((Self::behind(&source, headers, replayed)?, source))
+    }
+
+    /// Reads what the header leads to, in a file of which `replayed` entries of the log were replayed.
+    fn behind(file: &dyn File, headers: Headers, replayed: usize) -> Result<Self> {
+        let regions = RegionTable::read(file)?;
+        let metadata = Metadata::read(file, regions.metadata)?;
+        bat::check(file, regions.bat, &metadata.geometry)?;
+        Ok(Self { headers, regions, metadata, replayed })
     }
 
     /// What kind of disk it is.
@@ -84,7 +100,7 @@ fn open(Opening { name, source, .. }: Opening<'_>) -> Result<Layer> {
     let creator = identifier::creator(&source)?;
     let (structure, source) = Structure::read(source)?;
     let geometry = structure.metadata.geometry;
-    let disk = Arc::new(Mapped(Blocks::new(source, geometry, structure.regions.bat)?));
+    let disk = Arc::new(Mapped(Blocks::new(source, geometry, structure.regions.bat)));
     let parent = structure.metadata.parent.as_ref().map(|locator| Parent {
         names: locator.names(name),
         format: Some(&FORMAT),

@@ -1,7 +1,7 @@
 //! A dirty log replayed without writing to the file ([`replay`], [`Replayed`]) or into the file ([`write`])
 //! ([MS-VHDX] section 2.3.3).
 
-use super::file::{File, Stored};
+use super::file::Stored;
 use super::header::{Header, Headers};
 use super::log::{self, Update};
 use crate::error::Result;
@@ -54,9 +54,8 @@ pub(super) fn close(file: &Stored<'_>, headers: &mut Headers) -> Result<()> {
 
 /// Writes zeroes; behind the file's end they need no writing.
 fn zero(file: &Stored<'_>, offset: u64, length: u64) -> Result<()> {
-    let end = offset.saturating_add(length);
-    file.zero(offset, file.size().min(end).saturating_sub(offset))?;
-    file.grow(end)
+    file.zero(offset, length)?;
+    file.grow(offset.saturating_add(length))
 }
 
 /// Parts of a file that read otherwise than the file says: their ends and what is there by their starts, not

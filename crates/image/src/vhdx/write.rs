@@ -74,6 +74,11 @@ struct Block {
 impl VhdxLayout {
     /// The layout of an image of a disk of `size` bytes, rounded up to whole sectors.
     pub(super) fn new(size: u64, name: &str, new: &NewImage) -> Result<Self> {
+        Self::with_sector(size, name, new, LOGICAL_SECTOR)
+    }
+
+    /// [`new`](Self::new), with logical sectors of `sector` bytes.
+    pub(super) fn with_sector(size: u64, name: &str, new: &NewImage, sector: u32) -> Result<Self> {
         new.refuse_compression()?;
         new.refuse_data_file()?;
         let parent = new.parent.as_ref().map(|parent| locator(new, parent)).transpose()?;
@@ -87,10 +92,9 @@ impl VhdxLayout {
             return Err(new.refused("preallocation of a dynamic disk; the subformat fixed has"));
         }
         let too_large = || Error::TooLarge { size, format: "vhdx" };
-        let rounded = size.checked_next_multiple_of(LOGICAL_SECTOR.into()).ok_or_else(too_large)?;
+        let rounded = size.checked_next_multiple_of(sector.into()).ok_or_else(too_large)?;
         let block = block_size(rounded, new)?;
-        let geometry =
-            Geometry::new(rounded, block, LOGICAL_SECTOR, parent.is_some()).map_err(|_| too_large())?;
+        let geometry = Geometry::new(rounded, block, sector, parent.is_some()).map_err(|_| too_large())?;
         let table = Region { offset: TABLE, length: geometry.table_length() };
         let end = table.offset + table.length;
         Ok(Self {
@@ -134,11 +138,9 @@ impl VhdxLayout {
         let sectors =
             range.start % block / sector..(range.end - range.start / block * block).div_ceil(sector);
         let Some(current) = &mut self.current else { return };
-        // Units are of eight sectors; only at the disk's end there may be fewer.
-        for byte in sectors.start / 8..sectors.end.div_ceil(8) {
-            let bits = (sectors.end - byte * 8).min(8);
-            if let Some(slot) = current.present.get_mut(byte as usize) {
-                *slot |= (0xff_u16 >> (8 - bits)) as u8;
+        for number in sectors {
+            if let Some(byte) = current.present.get_mut((number / 8) as usize) {
+                *byte |= 1 << (number % 8);
             }
         }
     }
