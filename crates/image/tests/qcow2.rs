@@ -4,7 +4,9 @@
 
 mod support;
 
+use image::{DirectoryGate, Gate, Image, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 use support::{disk, failure, file, open, qemu_img};
 
 /// `bytes` as a qcow2 image made with further `arguments` of `qemu-img convert`.
@@ -93,15 +95,94 @@ fn an_image_of_few_written_bytes_needs_no_more_of_its_file() {
     block::conformance::read(&open(&directory.path().join("small.qcow2")).unwrap(), &expected);
 }
 
+fn open_with(path: &Path, options: &OpenOptions) -> image::Result<Image> {
+    let (gate, name) = DirectoryGate::for_file(path).unwrap();
+    let gate: Arc<dyn Gate> = Arc::new(gate);
+    image::open_with(&gate, &name, options)
+}
+
 #[test]
-fn internal_snapshots_are_not_looked_at() {
+fn internal_snapshots_are_listed_and_opened() {
+    for arguments in [&[][..], &["-c"], &["-o", "compat=0.10"], &["-o", "extended_l2=on"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let before = disk(2 << 20);
+        let path = qcow2(directory.path(), "disk.qcow2", arguments, &before);
+        qemu_img(directory.path(), &["snapshot", "-c", "before", "disk.qcow2"]);
+        qemu_io(directory.path(), "disk.qcow2", &["write -P 9 65536 65536"]);
+        // Its name is the other one's identifier.
+        qemu_img(directory.path(), &["snapshot", "-c", "1", "disk.qcow2"]);
+        let mut after = before.clone();
+        after[65_536..131_072].fill(9);
+        let image = open(&path).unwrap();
+        block::conformance::read(&image, &after);
+        let snapshots = &image.info().layers[0].snapshots;
+        let named: Vec<_> = snapshots.iter().map(|one| (one.id.as_str(), one.name.as_str())).collect();
+        assert_eq!(named, [("1", "before"), ("2", "1")]);
+        assert_eq!((snapshots[0].virtual_size, snapshots[0].state_bytes), (2 << 20, 0));
+        assert!(snapshots[0].seconds > 1_600_000_000);
+        for (wanted, expected) in [("1", &before), ("before", &before), ("2", &after)] {
+            let options = OpenOptions { snapshot: Some(wanted.to_owned()), ..OpenOptions::default() };
+            block::conformance::read(&open_with(&path, &options).unwrap(), expected);
+        }
+        let options = OpenOptions { snapshot: Some("3".to_owned()), ..OpenOptions::default() };
+        let error = open_with(&path, &options).unwrap_err();
+        assert!(error.to_string().ends_with("there is no internal snapshot \"3\""), "{error}");
+        assert!(error.remedy().is_some());
+    }
+}
+
+#[test]
+fn a_snapshot_keeps_the_size_that_the_disk_had() {
     let directory = tempfile::tempdir().unwrap();
-    let mut bytes = disk(2 << 20);
-    let path = qcow2(directory.path(), "disk.qcow2", &[], &bytes);
-    qemu_img(directory.path(), &["snapshot", "-c", "before", "disk.qcow2"]);
-    qemu_io(directory.path(), "disk.qcow2", &["write -P 9 65536 65536"]);
-    bytes[65_536..131_072].fill(9);
-    block::conformance::read(&open(&path).unwrap(), &bytes);
+    let path = qcow2(directory.path(), "disk.qcow2", &[], &disk(1 << 20));
+    qemu_img(directory.path(), &["snapshot", "-c", "small", "disk.qcow2"]);
+    qemu_img(directory.path(), &["resize", "-q", "disk.qcow2", "2G"]);
+    let options = OpenOptions { snapshot: Some("small".to_owned()), ..OpenOptions::default() };
+    block::conformance::read(&open_with(&path, &options).unwrap(), &disk(1 << 20));
+    assert_eq!(block::BlockRead::size(&open(&path).unwrap()), 2 << 30);
+}
+
+#[test]
+fn data_in_a_file_of_its_own() {
+    let bytes = disk((3 << 20) + 512);
+    for arguments in ["data_file=guest.data", "data_file=guest.data,data_file_raw=on"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = qcow2(directory.path(), "disk.qcow2", &["-o", arguments], &bytes);
+        let image = open(&path).unwrap();
+        block::conformance::read(&image, &bytes);
+        let layer = &image.info().layers[0];
+        assert_eq!(layer.files, ["disk.qcow2", "guest.data"]);
+        assert_eq!(layer.facts.get("data_file").map(String::as_str), Some("guest.data"));
+        assert_eq!(layer.facts.contains_key("data_file_raw"), arguments.contains("raw=on"));
+        std::fs::remove_file(directory.path().join("guest.data")).unwrap();
+        let error = open(&path).unwrap_err();
+        assert_eq!(error.kind(), image::ErrorKind::Missing);
+        std::os::unix::fs::symlink("/etc/passwd", directory.path().join("guest.data")).unwrap();
+        assert_eq!(open(&path).unwrap_err().kind(), image::ErrorKind::Refused);
+    }
+}
+
+#[test]
+fn what_an_image_says_of_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let path = qcow2(directory.path(), "disk.qcow2", arguments, &disk(1 << 20));
+        let facts = open(&path).unwrap().info().layers[0].facts.clone();
+        facts.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(said(&[]), "compatibility=1.1 compression=zlib refcount_bits=16");
+    assert_eq!(said(&["-o", "compat=0.10"]), "compatibility=0.10 compression=zlib refcount_bits=16");
+    assert_eq!(
+        said(&["-o", "compression_type=zstd,lazy_refcounts=on,refcount_bits=64,extended_l2=on"]),
+        "compatibility=1.1 compression=zstd extended_l2=yes lazy_refcounts=yes refcount_bits=64"
+    );
+    let path = qcow2(directory.path(), "disk.qcow2", &["-o", "lazy_refcounts=on"], &disk(1 << 20));
+    let mut image = std::fs::read(&path).unwrap();
+    image[79] |= 1;
+    std::fs::write(&path, image).unwrap();
+    let image = open(&path).unwrap();
+    assert_eq!(image.info().layers[0].facts.get("dirty").map(String::as_str), Some("yes"));
+    block::conformance::read(&image, &disk(1 << 20));
 }
 
 #[test]

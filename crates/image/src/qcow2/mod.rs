@@ -4,15 +4,26 @@
 //! internal snapshots in the place of the present state. Images that are marked as dirty read as what they are: only
 //! their reference counts are behind. Refused are images that are marked as corrupt.
 
+mod audit;
+mod bitmaps;
 mod bytes;
+mod census;
 mod compressed;
 mod extensions;
 mod geometry;
 mod header;
+mod inspect;
 mod open;
+mod problem;
 mod reason;
+mod rebuild;
+mod refcounts;
+mod repair;
+mod resize;
 mod snapshots;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use reason::Reason;
@@ -28,6 +39,9 @@ pub(crate) static FORMAT: Format = Format {
     endings: &["qcow2"],
     open: Some(open::open),
     create: Some(create),
+    inspect: Some(inspect::inspect),
+    repair: Some(repair::repair),
+    resize: Some(resize::resize),
     ..Format::unknown("qcow2", "a qcow2 image", |ends| {
         ends.has(&header::MAGIC, 0) && !ends.has(&[0, 0, 0, 1], header::MAGIC.len())
     })

@@ -10,6 +10,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// The most snapshots that QEMU reads.
 const MAX_SNAPSHOTS: u32 = 65_536;
+/// The largest table that QEMU reads, in bytes.
+const MAX_TABLE: u64 = 64 << 20;
 /// The most extra data that QEMU reads of a snapshot, in bytes.
 const MAX_EXTRA: u64 = 1024;
 
@@ -49,6 +51,9 @@ pub(super) fn read(file: &impl Bytes, header: &Header) -> Result<(Vec<Snapshot>,
     let mut snapshots = Vec::new();
     for index in 0..header.snapshots {
         let (snapshot, end) = entry(file, header, offset)?.ok_or_else(|| fail(offset, index))?;
+        if end - header.snapshots_offset > MAX_TABLE {
+            return Err(fail(offset, index));
+        }
         snapshots.push(snapshot);
         offset = end;
     }
