@@ -50,7 +50,7 @@ pub use gate::{DirectoryGate, Gate, GateError, GateReason};
 pub use gzip::GzipDisk;
 pub use layer::{LayerInfo, SnapshotInfo};
 pub use open::{Image, ImageInfo, ImageLayer, MAX_CHAIN, OpenOptions, Passphrase, open, open_with};
-pub use resize::{repair, resize};
+pub use resize::{repair, repair_in, resize, resize_in};
 pub use storage::Storage;
 
 /// The largest disk that is believed, in bytes: 64 PiB, beyond what any hypervisor offers.

@@ -21,6 +21,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A TCP port cannot be had.
+    #[error("cannot serve on port {port} of the loopback address")]
+    Port {
+        /// The port that was asked for.
+        port: u16,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The connection broke.
     #[error("the connection broke while {doing}")]
     Connection {

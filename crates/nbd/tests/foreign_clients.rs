@@ -164,3 +164,23 @@ fn qemu_cannot_write_what_is_read_only() {
     assert_eq!(disk.to_bytes(), vec![9; SIZE]);
     assert_eq!(disk.size(), SIZE as u64);
 }
+
+#[test]
+fn a_loopback_port_serves_as_a_socket_does() {
+    let disk = Arc::new(MemoryDisk::from_bytes(conformance::sample(3 << 20, 8)));
+    let bytes = disk.to_bytes();
+    let server = Server::new().export("disk", Export::Writable(disk));
+    let running = server.listen_on_loopback(0).unwrap();
+    let address = running.address().unwrap();
+    assert!(address.ip().is_loopback() && running.path().as_os_str().is_empty());
+    let uri = format!("nbd://{address}/disk");
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy.raw");
+    run("nbdcopy", &[&uri, copy.to_str().unwrap()]);
+    assert!(std::fs::read(&copy).unwrap() == bytes);
+    run("qemu-io", &["-f", "raw", "-c", "write -P 7 1000000 70000", "-c", "read -P 7 1000000 70000", &uri]);
+    let taken = Server::new().listen_on_loopback(address.port());
+    assert!(matches!(taken, Err(nbd::Error::Port { port, .. }) if port == address.port()));
+    drop(running);
+    assert!(std::net::TcpStream::connect(address).is_err());
+}

@@ -4,10 +4,12 @@ mod write;
 
 use crate::copy::Layout;
 use crate::create::NewImage;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::layer::{Layer, LayerInfo};
 use crate::open::Opening;
+use crate::storage::Storage;
+use std::path::Path;
 use write::RawLayout;
 
 /// The format.
@@ -16,6 +18,7 @@ pub(crate) static FORMAT: Format = Format {
     subformats: &["sparse", "preallocated"],
     open: Some(open),
     create: Some(create),
+    resize: Some(resize),
     ..Format::unknown("raw", "a raw image", |_| true)
 };
 
@@ -31,4 +34,10 @@ fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn Layout>> {
     new.refuse_data_file()?;
     let preallocate = new.subformat()? == "preallocated" || new.reserves_room();
     Ok(Box::new(RawLayout::new(size, name, preallocate)))
+}
+
+/// The file's length is the disk's size, and changes as one step.
+fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()> {
+    let failed = |source| Error::Host { operation: "resize", path: path.to_path_buf(), source };
+    storage.set_len(size).and_then(|()| storage.flush()).map_err(failed)
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and fails by panicking")]
 
+pub(crate) mod crash;
+
 use image::{DirectoryGate, Gate, Image};
 use std::path::{Path, PathBuf};
 use std::process::Command;

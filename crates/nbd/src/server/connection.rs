@@ -4,11 +4,10 @@ use super::Exports;
 use super::budget::Budget;
 use super::handshake::{Agreed, negotiate, skip};
 use super::transmission::{Job, Replies, Transmission};
+use super::transport::{Channel, Transport};
 use crate::error::{Error, Result};
 use crate::protocol::{MAX_PAYLOAD, RequestHeader, command};
 use std::io::{self, BufReader, Read};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use zerocopy::{FromZeros, IntoBytes};
@@ -19,7 +18,7 @@ const MAX_WORKERS: usize = 8;
 const READ_AHEAD: usize = 16 << 10;
 
 /// Serves one client until it leaves or breaks the protocol.
-pub(super) fn serve(stream: &UnixStream, exports: &Exports) {
+pub(super) fn serve(stream: &dyn Transport, exports: &Exports) {
     match converse(stream, exports) {
         Ok(()) => {}
         // Clients leave without a word all the time.
@@ -28,8 +27,8 @@ pub(super) fn serve(stream: &UnixStream, exports: &Exports) {
     }
 }
 
-fn converse(stream: &UnixStream, exports: &Exports) -> Result<()> {
-    let mut negotiating = stream;
+fn converse(stream: &dyn Transport, exports: &Exports) -> Result<()> {
+    let mut negotiating = Channel(stream);
     let Some(agreed) = negotiate(&mut negotiating, exports)? else { return Ok(()) };
     let Agreed { served, structured, allocation } = agreed;
     tracing::debug!(export = served.name, structured, allocation, "an NBD client is connected");
@@ -55,7 +54,7 @@ fn converse(stream: &UnixStream, exports: &Exports) -> Result<()> {
 
 /// A connection in its transmission phase.
 struct Connection<'a> {
-    stream: &'a UnixStream,
+    stream: &'a dyn Transport,
     budget: Budget<Job>,
     transmission: Transmission<'a>,
     replies: Replies<'a>,
@@ -70,7 +69,7 @@ impl<'a> Connection<'a> {
         scope: &'scope Scope<'scope, '_>,
         workers: &mut Vec<ScopedJoinHandle<'scope, ()>>,
     ) -> Result<()> {
-        let mut reader = BufReader::with_capacity(READ_AHEAD, self.stream);
+        let mut reader = BufReader::with_capacity(READ_AHEAD, Channel(self.stream));
         while let Some(job) = self.read_request(&mut reader)? {
             if self.budget.push(job) && workers.len() < MAX_WORKERS {
                 let spawned =
@@ -131,7 +130,7 @@ impl<'a> Connection<'a> {
             let served = self.transmission.serve(&job, &mut buf, &self.replies);
             if served.is_err() {
                 // The client is gone, or the socket unusable: let the reading thread see it.
-                let _ = self.stream.shutdown(Shutdown::Both);
+                self.stream.close();
             }
             self.recycle(std::mem::take(&mut job.payload));
             if buf.capacity() > KEEP {
@@ -164,7 +163,7 @@ struct EndOnPanic<'a, 'b>(&'a Connection<'b>);
 impl Drop for EndOnPanic<'_, '_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.0.stream.shutdown(Shutdown::Both);
+            self.0.stream.close();
             self.0.budget.close();
         }
     }

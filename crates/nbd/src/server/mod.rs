@@ -1,22 +1,26 @@
-//! Several named disks on one Unix socket.
+//! Several named disks on one socket.
 
 mod budget;
 mod connection;
 mod handshake;
 mod transmission;
+mod transport;
 
 use crate::error::{Error, Result};
 use crate::protocol::MAX_STRING;
 use block::{BlockRead, BlockWrite};
 use std::collections::BTreeMap;
 use std::fs::Permissions;
-use std::net::Shutdown;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use transport::Transport;
 
 /// How many connections are served at once. More are closed unanswered.
 const MAX_CONNECTIONS: usize = 64;
@@ -97,30 +101,44 @@ impl Server {
     /// a socket's may be (107 bytes); [`Error::NameTooLong`].
     pub fn listen(self, path: impl AsRef<Path>) -> Result<Running> {
         let path = path.as_ref().to_path_buf();
-        if let Some(name) = self.exports.keys().find(|name| name.len() > MAX_STRING) {
-            return Err(Error::NameTooLong { length: name.len() });
-        }
+        self.check_names()?;
         let socket = |operation, source| Error::Socket { operation, path: path.clone(), source };
         let listener = UnixListener::bind(&path).map_err(|source| socket("bind", source))?;
-        let shared = Arc::new(Shared::default());
-        let exports = Arc::new(self.exports);
+        let private = std::fs::set_permissions(&path, Permissions::from_mode(0o600));
+        private.and_then(|()| self.accept_on(Listener::Unix(listener, path.clone()))).map_err(|source| {
+            remove(&path);
+            socket("serve on", source)
+        })
+    }
+
+    /// Serves on a TCP port of this machine's loopback address (IPv4), until the [`Running`] is dropped. Port 0 is any
+    /// that is free: [`Running::address`] says which.
+    ///
+    /// Every user of this machine can connect: there is no TLS, and no password.
+    ///
+    /// # Errors
+    /// [`Error::Port`] when the port cannot be had; [`Error::NameTooLong`].
+    pub fn listen_on_loopback(self, port: u16) -> Result<Running> {
+        self.check_names()?;
+        let refused = |source| Error::Port { port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(refused)?;
+        self.accept_on(Listener::Tcp(listener)).map_err(refused)
+    }
+
+    fn check_names(&self) -> Result<()> {
+        let long = self.exports.keys().find(|name| name.len() > MAX_STRING);
+        long.map_or(Ok(()), |name| Err(Error::NameTooLong { length: name.len() }))
+    }
+
+    fn accept_on(self, listener: Listener) -> io::Result<Running> {
+        let (shared, exports) = (Arc::new(Shared::default()), Arc::new(self.exports));
         let accepting = {
-            let (listener, shared, exports) = (listener.try_clone(), shared.clone(), exports.clone());
-            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).and(listener).and_then(
-                |listener| {
-                    Builder::new()
-                        .name("nbd-accept".to_owned())
-                        .spawn(move || accept(&listener, &shared, &exports))
-                },
-            )
+            let (listener, shared, exports) = (listener.try_clone()?, shared.clone(), exports.clone());
+            Builder::new()
+                .name("nbd-accept".to_owned())
+                .spawn(move || accept(&listener, &shared, &exports))?
         };
-        match accepting {
-            Ok(thread) => Ok(Running { path, listener, shared, exports, accepting: Some(thread) }),
-            Err(source) => {
-                remove(&path);
-                Err(socket("serve on", source))
-            }
-        }
+        Ok(Running { listener, shared, exports, accepting: Some(accepting) })
     }
 
     /// Serves one peer that is already connected, until it leaves.
@@ -129,20 +147,66 @@ impl Server {
     }
 }
 
+/// Where connections come in.
+enum Listener {
+    /// A Unix socket, and where it lies.
+    Unix(UnixListener, PathBuf),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Unix(listener, path) => Self::Unix(listener.try_clone()?, path.clone()),
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+        })
+    }
+
+    /// Waits for the next connection.
+    fn accept(&self) -> io::Result<Arc<dyn Transport>> {
+        Ok(match self {
+            Self::Unix(listener, _) => Arc::new(listener.accept()?.0),
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                // A reply is sent whole: waiting for more of it would only cost time.
+                stream.set_nodelay(true)?;
+                Arc::new(stream)
+            }
+        })
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(listener, _) => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
+        }
+    }
+}
+
 /// A server at work. Dropping it ends every connection, waits for what is being served at the moment, and removes the
 /// socket.
 pub struct Running {
-    path: PathBuf,
-    listener: UnixListener,
+    listener: Listener,
     shared: Arc<Shared>,
     exports: Arc<Exports>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Where the socket lies.
+    /// Where the socket lies; an empty path when it is a TCP port.
     pub fn path(&self) -> &Path {
-        &self.path
+        match &self.listener {
+            Listener::Unix(_, path) => path,
+            Listener::Tcp(_) => Path::new(""),
+        }
+    }
+
+    /// The address and port, when it is a TCP port.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.listener {
+            Listener::Unix(..) => None,
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+        }
     }
 
     /// The first error that the disk behind an export gave; `None` while there was none, or when there is no such
@@ -158,17 +222,19 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         // On Linux, shutting a listening socket down ends a blocked accept.
-        if let Err(errno) = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both) {
-            tracing::warn!(path = %self.path.display(), %errno, "cannot shut the socket down");
+        if let Err(errno) = rustix::net::shutdown(self.listener.as_fd(), rustix::net::Shutdown::Both) {
+            tracing::warn!(%errno, "cannot shut the listening socket down");
         }
         if let Some(Err(_)) = self.accepting.take().map(JoinHandle::join) {
-            tracing::error!(path = %self.path.display(), "the accepting thread panicked");
+            tracing::error!("the accepting thread panicked");
         }
         for peer in std::mem::take(&mut *self.shared.peers()) {
-            peer.close();
+            peer.stream.close();
             peer.join();
         }
-        remove(&self.path);
+        if let Listener::Unix(_, path) = &self.listener {
+            remove(path);
+        }
     }
 }
 
@@ -193,16 +259,11 @@ impl Shared {
 
 /// A connected client.
 struct Peer {
-    stream: Arc<UnixStream>,
+    stream: Arc<dyn Transport>,
     thread: JoinHandle<()>,
 }
 
 impl Peer {
-    fn close(&self) {
-        // It fails only when the client was faster.
-        let _ = self.stream.shutdown(Shutdown::Both);
-    }
-
     fn join(self) {
         if self.thread.join().is_err() {
             tracing::error!("a thread that served a connection panicked");
@@ -211,14 +272,14 @@ impl Peer {
 }
 
 /// Accepts connections until told to stop.
-fn accept(listener: &UnixListener, shared: &Shared, exports: &Arc<Exports>) {
+fn accept(listener: &Listener, shared: &Shared, exports: &Arc<Exports>) {
     loop {
         let accepted = listener.accept();
         if shared.stopping.load(Ordering::SeqCst) {
             return;
         }
         match accepted {
-            Ok((stream, _)) => admit(stream, shared, exports),
+            Ok(stream) => admit(stream, shared, exports),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // Most likely out of file descriptors; trying at once would only burn time.
@@ -229,7 +290,7 @@ fn accept(listener: &UnixListener, shared: &Shared, exports: &Arc<Exports>) {
 }
 
 /// Gives a connection a thread of its own, unless there are too many.
-fn admit(stream: UnixStream, shared: &Shared, exports: &Arc<Exports>) {
+fn admit(stream: Arc<dyn Transport>, shared: &Shared, exports: &Arc<Exports>) {
     let mut peers = shared.peers();
     for finished in peers.extract_if(.., |peer| peer.thread.is_finished()) {
         finished.join();
@@ -238,13 +299,12 @@ fn admit(stream: UnixStream, shared: &Shared, exports: &Arc<Exports>) {
         tracing::warn!("too many connections: one more is closed");
         return;
     }
-    let stream = Arc::new(stream);
     let serving = {
         let (stream, exports) = (stream.clone(), exports.clone());
         move || {
-            connection::serve(&stream, &exports);
+            connection::serve(stream.as_ref(), &exports);
             // The owner's handle keeps the socket open: tell the client that this is the end.
-            let _ = stream.shutdown(Shutdown::Both);
+            stream.close();
         }
     };
     match Builder::new().name("nbd".to_owned()).spawn(serving) {

@@ -2,12 +2,12 @@
 
 use super::Served;
 use super::handshake::ALLOCATION_ID;
+use super::transport::Transport;
 use crate::protocol::{
     ChunkHeader, Descriptor, MAX_PAYLOAD, RequestHeader, SimpleReply, allocation, chunk, command, errno,
 };
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use zerocopy::IntoBytes;
 
@@ -229,12 +229,12 @@ impl Run {
 
 /// Where replies go; each is sent whole.
 pub(super) struct Replies<'a> {
-    stream: Mutex<&'a UnixStream>,
+    stream: Mutex<&'a dyn Transport>,
     structured: bool,
 }
 
 impl<'a> Replies<'a> {
-    pub(super) fn new(stream: &'a UnixStream, structured: bool) -> Self {
+    pub(super) fn new(stream: &'a dyn Transport, structured: bool) -> Self {
         Self { stream: Mutex::new(stream), structured }
     }
 
@@ -294,11 +294,11 @@ impl<'a> Replies<'a> {
     }
 
     fn send(&self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let mut stream: &UnixStream = &self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
             // The kernel takes 1024 parts at most; the standard library passes no more.
-            match stream.write_vectored(parts) {
+            match stream.send(parts) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => IoSlice::advance_slices(&mut parts, written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
