@@ -164,7 +164,7 @@ fn extents_that_are_not_the_disks() {
         ("RW 8 FLAT", "the descriptor has no file for an extent"),
         ("NOACCESS 8 FLAT \"short.bin\" 0", "marked as not accessible"),
         ("RW 8 VMFSRDM \"short.bin\"", "an extent of type VMFSRDM (a raw device mapping"),
-        ("RW 8 SESPARSE \"short.bin\"", "an extent of type SESPARSE (a space-efficient sparse delta)"),
+        ("RW 8 SESPARSE \"short.bin\"", "the file ends inside the sparse header"),
         ("RW eight FLAT \"short.bin\"", "line 6 of the descriptor is no extent with a number of sectors"),
         ("", "the descriptor has no extents"),
         ("encryptionKeys=\"vmware:key/list\"\nRW 2 FLAT \"short.bin\" 0", "the disk is encrypted"),
