@@ -42,7 +42,7 @@ pub fn convert_chain(
     let paths = paths(target, &layers, new);
     let mut converted: Vec<ConvertedImage> = Vec::with_capacity(layers.len());
     if let [(top, _), _, ..] = layers.as_slice() {
-        let parent = Some(placeholder(top.own.size()));
+        let parent = Some(placeholder(new, top.own.size()));
         copy::check_layout(top.own.size(), target, &NewImage { parent, ..new.clone() })?;
     }
     for ((layer, _), path) in layers.iter().zip(&paths).rev() {
@@ -78,13 +78,13 @@ fn paths(target: &Path, layers: &[(&ImageLayer, &LayerInfo)], new: &NewImage) ->
 }
 
 /// A parent that need not exist, to see whether the format has images with one.
-fn placeholder(virtual_size: u64) -> NewParent {
+fn placeholder(new: &NewImage, virtual_size: u64) -> NewParent {
     let name = || "parent".to_owned();
     NewParent {
         name: name(),
         absolute: format!("/{}", name()),
-        format: "raw",
-        content_id: None,
+        format: new.format.name,
+        content_id: Some(uuid::Uuid::from_u128(1).to_string()),
         virtual_size,
         modified: 0,
     }

@@ -140,8 +140,7 @@ fn a_resize_leaves_the_old_or_the_new_disk() {
     for sample in samples() {
         // A fixed image grows by what its disk does: only the others grow much, so that their tables have to move.
         let sparse = !["raw", "fixed", "flat"].iter().any(|word| sample.name.to_lowercase().contains(word));
-        let sizes: &[u64] =
-            if sparse { &[9 * MIB, 3 << 30, 20 << 30, 5 * MIB] } else { &[9 * MIB, 5 * MIB] };
+        let sizes: &[u64] = if sparse { &[9 * MIB, 3 << 30, 20 << 30, 5 * MIB] } else { &[9 * MIB, 5 * MIB] };
         let done = sizes.iter().filter(|size| resize_with_cuts(&sample, **size)).count();
         println!("{}: {done} of {} sizes", sample.name, sizes.len());
         if done > 0 {

@@ -54,7 +54,7 @@ pub(crate) fn run(runs: u32, peer_runs: u32) -> Result<Conversion> {
 }
 
 /// Builds the release binary, which lies beside this program.
-fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     say("building anyvisor");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(["build", "--quiet", "--release", "-p", "anyvisor"]).status();
@@ -64,10 +64,10 @@ fn build() -> Result<PathBuf> {
         program.parent().and_then(Path::parent).context("this program does not lie in a target directory")?;
     Ok(target.join("release/anyvisor"))
 }
-
-fn version(anyvisor: &Path) -> Result<String> {
+/// The first line of what a program prints as its version.
+pub(crate) fn version(anyvisor: &Path) -> Result<String> {
     let output = Command::new(anyvisor).arg("--version").output().context("cannot run anyvisor")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned())
 }
 
 fn several(

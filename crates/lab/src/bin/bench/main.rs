@@ -1,7 +1,8 @@
-//! The command `bench`: measures Anyvisor, and virt-v2v beside it on the same guest in the same run.
+//! The command `bench`: measures Anyvisor, and virt-v2v or qemu-img beside it on the same data in the same run.
 
 mod appliance;
 mod convert;
+mod disk;
 mod measure;
 mod peer;
 mod process;
@@ -12,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Measures Anyvisor, and virt-v2v beside it.
+/// Measures Anyvisor, and its peers beside it.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -25,6 +26,8 @@ enum Command {
     Convert(Convert),
     /// Boot the appliance until it answers.
     Appliance(Appliance),
+    /// Convert a disk between all formats, with Anyvisor and with qemu-img.
+    Disk(Disk),
 }
 
 #[derive(Args)]
@@ -53,6 +56,22 @@ struct Appliance {
     report: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct Disk {
+    /// How often each tool does each row; one that has taken a minute does it less often. The median counts.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Fewer rows.
+    #[arg(long)]
+    quick: bool,
+    /// Only rows whose name holds this: `raw -> qcow2`, `vhdx`, `xfs`, `huge`, `checksum`.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Where the report goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
 fn main() -> Result<()> {
     let default = || Command::Convert(Convert { runs: 3, peer_runs: 1, no_peer: false, report: None });
     match Arguments::parse().command.unwrap_or_else(default) {
@@ -66,6 +85,12 @@ fn main() -> Result<()> {
             let report = appliance::run(args.runs)?;
             print(&report.to_string())?;
             report::write(&report, &args.report.unwrap_or(beside_binary("bench-appliance.json")?))
+        }
+        Command::Disk(args) => {
+            let options = disk::Options { runs: args.runs, quick: args.quick, only: args.only };
+            let report = disk::run(options)?;
+            print(&report.to_string())?;
+            report::write(&report, &args.report.unwrap_or(beside_binary("bench-disk.json")?))
         }
     }
 }

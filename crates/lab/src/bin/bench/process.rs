@@ -38,6 +38,11 @@ pub(crate) fn descendants(ancestor: u32) -> Vec<Process> {
     found
 }
 
+/// The most that was ever resident of the process `id`, in bytes; `None` when it has ended.
+pub(crate) fn high_water(id: u32) -> Option<u64> {
+    kib(&fs::read_to_string(format!("/proc/{id}/status")).ok()?, "VmHWM:")
+}
+
 /// The processor time of all children that have ended and been waited for, with theirs, in clock ticks.
 pub(crate) fn ended_childrens_ticks() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
