@@ -31,16 +31,19 @@ impl Histogram {
     /// Nothing counted yet.
     pub(super) const EMPTY: Self = Self { literals: [0; LITERALS], distances: [0; DISTANCES] };
 
-    /// Counts literals, and the match after them if there is one.
+    /// Counts bytes that stand for themselves.
     #[inline(always)]
-    pub(super) fn count(&mut self, literals: &[u8], found: Match) {
+    pub(super) fn count_literals(&mut self, literals: &[u8]) {
         for byte in literals {
             self.literals[usize::from(*byte)] += 1;
         }
-        if let Some(place) = found.length.checked_sub(MIN_MATCH) {
-            self.literals[usize::from(LENGTHS[place].symbol)] += 1;
-            self.distances[distance_symbol(found.distance)] += 1;
-        }
+    }
+
+    /// Counts the two symbols of a match.
+    #[inline(always)]
+    pub(super) fn count_match(&mut self, found: Match) {
+        self.literals[usize::from(LENGTHS[found.length - MIN_MATCH].symbol)] += 1;
+        self.distances[distance_symbol(found.distance)] += 1;
     }
 
     /// Adds the counts of another stretch.

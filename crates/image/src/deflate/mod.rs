@@ -2,12 +2,12 @@
 //!
 //! QEMU has compressed the clusters of qcow2 with such a window since the format began, and its readers may count
 //! on it. No library that we know is fast there: their tables are made for 32 KiB, and it is the codes rather than
-//! the matches that such short a window leaves to be gained. So:
+//! the matches that so short a window leaves to be gained. So:
 //!
-//! * [`matches`] finds earlier bytes through tables that stay in a first-level cache,
-//! * [`parse`] takes the longest match unless the next place has a longer one,
-//! * [`split`] gives a new code to what differs from what was before, on the 4 KiB boundaries of filesystems,
-//! * [`block`] writes each block in the shortest of its three forms.
+//! * `matches` finds earlier bytes through tables that stay in a first-level cache,
+//! * `parse` takes the longest match unless the next place has a longer one,
+//! * `split` gives a new code to what differs from what was before, on the 4 KiB boundaries of filesystems,
+//! * `block` writes each block in the shortest of its three forms.
 //!
 //! The same data always become the same bytes.
 

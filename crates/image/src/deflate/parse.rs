@@ -10,8 +10,8 @@ use std::ops::Range;
 pub(super) const SEGMENT: usize = 4096;
 /// A match of this length is taken without a look at the next place.
 const LONG: usize = 32;
-/// So many literals after the last match, every second place is passed over, and so on: what does not
-/// repeat is not searched for long.
+/// When so many bytes have passed without a match, every second place is looked up, after as many again every
+/// third, and so on: data that do not repeat are soon done with.
 const PATIENCE: usize = 256;
 
 /// Literals, and the match that follows them.
@@ -90,20 +90,22 @@ impl Parse {
         while place < stop {
             let found = self.matches.find(place, end, Match::NONE);
             if found.length < MIN_MATCH {
-                place = stop.min(place + 1 + (place - pending) / PATIENCE);
+                let next = stop.min(place + 1 + (place - pending) / PATIENCE);
+                symbols.count_literals(data.get(place..next).unwrap_or_default());
+                place = next;
                 continue;
             }
             let (start, found, inserted) = self.improve(place, found, stop, end);
             for passed in inserted..start + found.length {
                 self.matches.insert(passed);
             }
-            symbols.count(data.get(pending..start).unwrap_or_default(), found);
+            symbols.count_literals(data.get(place..start).unwrap_or_default());
+            symbols.count_match(found);
             self.sequences.push(Sequence::new(start - pending, found));
             place = start + found.length;
             pending = place;
         }
         if pending < place {
-            symbols.count(data.get(pending..place).unwrap_or_default(), Match::NONE);
             self.sequences.push(Sequence::new(place - pending, Match::NONE));
         }
         place
