@@ -70,6 +70,10 @@ fn report_image(error: &image::Error) -> Exit {
         (_, ErrorKind::NoSpace | ErrorKind::Exists | ErrorKind::Host) => Exit::Failed,
         _ => Exit::Refused,
     };
+    if matches!(cause, image::Error::Exists { .. }) {
+        say("  → remove it, choose another name, or say --force");
+        return exit;
+    }
     let general =
         (exit == Exit::Refused).then_some("check that the image is whole: export or download it again");
     if let Some(remedy) = cause.remedy().or(general) {

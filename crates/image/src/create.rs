@@ -1,9 +1,9 @@
 //! What a new image is to be: [`NewImage`]; and one without any data: [`create`].
 
-use crate::copy::{CopyOptions, NoProgress, copy};
+use crate::copy::{CopyOptions, NoProgress, copy, copy_layer};
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::open::ImageInfo;
+use crate::open::{ImageInfo, ImageLayer};
 use crate::{qcow2, raw, vmdk};
 use block::{BlockRead, Extent, check_range, check_span};
 use std::io;
@@ -20,7 +20,14 @@ use std::time::UNIX_EPOCH;
 /// As for [`copy()`](crate::copy()).
 pub fn create(target: &Path, size: u64, new: &NewImage) -> Result<()> {
     let options = CopyOptions { threads: 1, digest: false, check_space: false, ..CopyOptions::default() };
-    copy(Arc::new(Empty(size)), target, new, &options, &NoProgress).map(drop)
+    let empty: Arc<dyn BlockRead> = Arc::new(Empty(size));
+    match new.parent {
+        None => copy(empty, target, new, &options, &NoProgress).map(drop),
+        Some(_) => {
+            let layer = ImageLayer { own: Arc::clone(&empty), whole: empty };
+            copy_layer(&layer, target, new, &options, &NoProgress).map(drop)
+        }
+    }
 }
 
 /// A disk of so many bytes of which nothing is there.

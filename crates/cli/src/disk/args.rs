@@ -1,8 +1,8 @@
 //! The command line of `anyvisor disk`.
 
 use super::size::{self, NewSize};
-use clap::{Args, Subcommand, ValueEnum};
-use image::{Compression, Format};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use image::{Compression, CopyOptions, Format};
 use std::path::PathBuf;
 
 /// `anyvisor disk`.
@@ -28,12 +28,21 @@ pub(super) enum DiskCommand {
     /// Look for damage in an image's structure, and in the images below it
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Say whether two disks hold the same, whatever their formats
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(Compare),
+    /// Compute the digest of what a guest would see, the same whatever the format
+    #[command(after_help = CHECKSUM_EXAMPLES)]
+    Checksum(Checksum),
     /// Make an image without data
     #[command(after_help = CREATE_EXAMPLES)]
     Create(Create),
     /// Give the disk in an image a new size, in place
     #[command(after_help = RESIZE_EXAMPLES)]
     Resize(Resize),
+    /// Serve a disk over NBD, until Ctrl-C
+    #[command(after_help = SERVE_EXAMPLES, group(ArgGroup::new("where").required(true).args(["socket", "port"])))]
+    Serve(Serve),
 }
 
 const CONVERT_EXAMPLES: &str = "Examples:
@@ -57,6 +66,16 @@ const CHECK_EXAMPLES: &str = "Examples:
   anyvisor disk check web.qcow2 --repair
 The guest's data is not read. Exit codes: 0 nothing is damaged (leaks waste room and harm nothing), 1 something is.";
 
+const COMPARE_EXAMPLES: &str = "Examples:
+  anyvisor disk compare web.vmdk web.qcow2
+  anyvisor disk compare a.img b.img --strict     their sizes must be the same too
+Behind its end the smaller disk counts as zeroes. Exit codes: 0 the same, 1 different, 2 something failed, 3 an image \
+was refused.";
+
+const CHECKSUM_EXAMPLES: &str = "Examples:
+  anyvisor disk checksum web.vmdk                          what b3sum says of a raw image
+  anyvisor disk checksum web.qcow2 --algorithm sha256      what sha256sum says of it";
+
 const CREATE_EXAMPLES: &str = "Examples:
   anyvisor disk create data.qcow2 --size 100G
   anyvisor disk create data.vhdx --size 1T --subformat fixed --preallocate
@@ -65,6 +84,12 @@ const CREATE_EXAMPLES: &str = "Examples:
 const RESIZE_EXAMPLES: &str = "Examples:
   anyvisor disk resize web.qcow2 +10G
   anyvisor disk resize web.vhdx 8G --shrink     only when the guest has given the rest up";
+
+const SERVE_EXAMPLES: &str = "Examples:
+  anyvisor disk serve web.vmdk --socket web.sock       and then: nbdinfo 'nbd+unix:///?socket=web.sock'
+  anyvisor disk serve web.vhdx --port 0 --overlay      any free port of the loopback address; writes are thrown away
+  qemu-system-x86_64 -drive file=nbd:unix:web.sock,format=raw,if=virtio
+Standard output has the URI. The image is never written.";
 
 /// An image that is read.
 #[derive(Debug, Default, Args)]
@@ -123,9 +148,8 @@ pub(super) struct Convert {
     /// Do not wait until the new image is safe from a power cut
     #[arg(long)]
     pub(super) no_sync: bool,
-    /// How many threads work; by default as many as there are processors
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(super) threads: Option<u16>,
+    #[command(flatten)]
+    pub(super) threads: Threads,
     /// Replace the new image when it exists
     #[arg(long)]
     pub(super) force: bool,
@@ -173,6 +197,85 @@ pub(super) struct Check {
     pub(super) json: bool,
 }
 
+/// `anyvisor disk compare`.
+#[derive(Debug, Args)]
+pub(super) struct Compare {
+    /// An image or block device
+    pub(super) first: PathBuf,
+    /// Another
+    pub(super) second: PathBuf,
+    /// The first one's format, instead of looking what it is
+    #[arg(long, value_name = "FORMAT", value_parser = readable)]
+    from: Option<&'static Format>,
+    /// The second one's format, instead of looking what it is
+    #[arg(long, value_name = "FORMAT", value_parser = readable)]
+    second_from: Option<&'static Format>,
+    /// A file whose first line unlocks encrypted images
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Count disks of different sizes as different
+    #[arg(long)]
+    pub(super) strict: bool,
+    #[command(flatten)]
+    pub(super) threads: Threads,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Compare {
+    /// How the first image is read.
+    pub(super) fn first_options(&self) -> Source {
+        Source { from: self.from, passphrase_file: self.passphrase_file.clone(), ..Source::default() }
+    }
+
+    /// How the second image is read.
+    pub(super) fn second_options(&self) -> Source {
+        Source { from: self.second_from, ..self.first_options() }
+    }
+}
+
+/// `anyvisor disk checksum`.
+#[derive(Debug, Args)]
+pub(super) struct Checksum {
+    /// The image or block device
+    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) options: Source,
+    /// Which digest
+    #[arg(long, value_name = "NAME", default_value = "blake3")]
+    pub(super) algorithm: Algorithm,
+    #[command(flatten)]
+    pub(super) threads: Threads,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A digest.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Algorithm {
+    /// BLAKE3, by all processors
+    Blake3,
+    /// SHA-256, by one: it has to be computed in order
+    Sha256,
+}
+
+/// How many threads work.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Threads {
+    /// How many threads work; by default as many as there are processors
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    /// How many threads work.
+    pub(super) fn count(self) -> usize {
+        self.threads.map_or_else(|| CopyOptions::default().threads, usize::from)
+    }
+}
+
 /// `anyvisor disk create`.
 #[derive(Debug, Args)]
 pub(super) struct Create {
@@ -205,6 +308,30 @@ pub(super) struct Resize {
     /// Allow the disk to become smaller
     #[arg(long)]
     pub(super) shrink: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `anyvisor disk serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The image or block device; it is only read
+    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) options: Source,
+    /// A new Unix socket to serve on, for this user alone
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+    /// A port of the loopback address to serve on, for every user of this machine; 0 is any that is free
+    #[arg(long, value_name = "N")]
+    pub(super) port: Option<u16>,
+    /// Let clients write; what they write is thrown away in the end
+    #[arg(long)]
+    pub(super) overlay: bool,
+    /// The name of the export
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(super) export: String,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

@@ -4,10 +4,10 @@ use super::args::{Chain, Convert, Target};
 use super::size::both;
 use super::source::{Opened, same_file};
 use crate::exit::{Exit, Usage};
-use crate::output::{print, print_json};
+use crate::output::{clean, print, print_json, size};
 use crate::progress;
-use anyhow::{Result, ensure};
-use image::{CopyOptions, CopyReport, Format, NewImage};
+use anyhow::{Context as _, Result, ensure};
+use image::{ConvertedImage, CopyOptions, CopyReport, Format, Image, NewImage};
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,30 +19,41 @@ struct Made<'a> {
     format: &'static str,
     #[serde(flatten)]
     report: CopyReport,
+    /// The images that it stands on, the root first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<ConvertedImage>,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Convert) -> Result<Exit> {
+    ensure!(
+        args.chain == Chain::Flatten || !args.checksum,
+        Usage("--checksum is of one disk, and --chain keep makes an image of each layer".to_owned())
+    );
     let mut new = new_image(&args.target, &args.new)?;
     new.compression = args.compress.map(Into::into);
     let opened = Opened::open(&args.source, &args.options)?;
-    check_target(&args.target, &opened)?;
-    let options = options(args);
-    let progress = progress::patient(&format!("copying {}", args.source.display()));
-    let made = match args.chain {
-        Chain::Keep => return Err(Usage("--chain keep is not supported yet".to_owned()).into()),
-        Chain::Flatten => {
-            let report =
-                image::copy(Arc::new(opened.image), &args.target, &new, &options, progress.as_ref())?;
-            Made { path: &args.target, format: new.format.name, report }
-        }
-    };
-    drop(progress);
+    check_target(args, &opened)?;
+    let made = convert(args, opened.image, &new)?;
     match args.json {
         true => print_json(&made)?,
         false => print(&text(&made))?,
     }
     Ok(Exit::Done)
+}
+
+fn convert<'a>(args: &'a Convert, image: Image, new: &NewImage) -> Result<Made<'a>> {
+    let (path, format, options) = (args.target.as_path(), new.format.name, options(args));
+    let progress = progress::patient(&format!("copying {}", args.source.display()));
+    let mut converted = match args.chain {
+        Chain::Keep => image::convert_chain(&image, path, new, &options, progress.as_ref())?,
+        Chain::Flatten => {
+            let report = image::copy(Arc::new(image), path, new, &options, progress.as_ref())?;
+            return Ok(Made { path, format, report, parents: Vec::new() });
+        }
+    };
+    let top = converted.pop().context("the chain has no image")?;
+    Ok(Made { path, format, report: top.report, parents: converted })
 }
 
 /// What an image at `target` is to be.
@@ -79,7 +90,11 @@ fn by_ending(target: &Path) -> Result<&'static Format> {
 }
 
 /// Refuses to replace what is no plain file, or what the source is made of.
-fn check_target(target: &Path, opened: &Opened) -> Result<()> {
+fn check_target(args: &Convert, opened: &Opened) -> Result<()> {
+    let target = &args.target;
+    if args.chain == Chain::Keep && args.force {
+        check_directory(target, opened)?;
+    }
     // What stands there and may not be replaced is the copy's to refuse.
     let Ok(metadata) = target.metadata() else { return Ok(()) };
     ensure!(
@@ -87,18 +102,35 @@ fn check_target(target: &Path, opened: &Opened) -> Result<()> {
         Usage(format!("{} is not a regular file, and only those are written", target.display()))
     );
     let own = opened.files().into_iter().find(|(_, file)| same_file(file, &metadata));
-    match own {
-        Some((path, _)) => {
-            Err(Usage(format!("{} belongs to the source ({})", target.display(), path.display())).into())
-        }
-        None => Ok(()),
-    }
+    own.map_or(Ok(()), |(path, _)| {
+        Err(Usage(format!("{} belongs to the source ({})", target.display(), path.display())).into())
+    })
+}
+
+/// Images below the source keep their names, so that in one directory new ones could replace them.
+fn check_directory(target: &Path, opened: &Opened) -> Result<()> {
+    let directory = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new(".")).metadata().ok()
+    };
+    let here = directory(target);
+    let shared = opened.files().into_iter().find(|(path, _)| {
+        let there = directory(path);
+        here.as_ref().zip(there.as_ref()).is_some_and(|(here, there)| same_file(here, there))
+    });
+    shared.map_or(Ok(()), |(path, _)| {
+        Err(Usage(format!(
+            "with --chain keep and --force the target must lie in another directory than {}",
+            path.display()
+        ))
+        .into())
+    })
 }
 
 fn options(args: &Convert) -> CopyOptions {
     let usual = CopyOptions::default();
     CopyOptions {
-        threads: args.threads.map_or(usual.threads, usize::from),
+        threads: args.threads.count(),
         digest: args.checksum,
         overwrite: args.force,
         sync: !args.no_sync,
@@ -117,6 +149,13 @@ fn text(made: &Made<'_>) -> String {
     );
     if let Some(digest) = blake3 {
         text += &format!("  BLAKE3        {}\n", digest.to_hex());
+    }
+    for parent in &made.parents {
+        text += &format!(
+            "  stands on     {}, {}\n",
+            clean(&parent.path.to_string_lossy()),
+            size(parent.report.file_bytes)
+        );
     }
     text + &format!("  took          {:.1} s\n", duration.as_secs_f64())
 }

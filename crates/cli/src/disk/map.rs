@@ -5,7 +5,7 @@ use super::source::{Opened, same_file};
 use crate::exit::Exit;
 use crate::output::clean;
 use anyhow::{Context as _, Result};
-use block::{Extent, ExtentKind, FileLocation};
+use block::{ExtentKind, FileLocation};
 use image::ImageLayer;
 use serde::Serialize;
 use std::fs::{File, Metadata};
@@ -146,8 +146,7 @@ fn collect(
     } else {
         Vec::new()
     };
-    let behind = (end < range.end).then(|| Extent::zero(end..range.end));
-    for extent in extents.into_iter().chain(behind) {
+    for extent in extents {
         let absent = matches!(extent.kind, ExtentKind::Absent);
         if absent && depth + 1 < layers.len() {
             collect(layers, depth + 1, extent.range, names, runs)?;
@@ -166,6 +165,21 @@ fn collect(
             data: extent.is_data(),
             offset: location.map(|location| location.offset),
             filename: location.and_then(|location| names.of(location)),
+        });
+    }
+    if end < range.end {
+        // It is the child that reads zeroes there.
+        let (start, length, depth) = (end, range.end - end, depth.saturating_sub(1));
+        let filename = None;
+        runs.push(Run {
+            start,
+            length,
+            depth,
+            present: false,
+            zero: true,
+            data: false,
+            offset: None,
+            filename,
         });
     }
     Ok(())

@@ -2,13 +2,17 @@
 
 mod args;
 mod check;
+mod checksum;
+mod compare;
 mod convert;
 mod create;
 mod info;
 mod map;
 mod resize;
+mod serve;
 mod size;
 mod source;
+mod watched;
 
 use crate::exit::Exit;
 use anyhow::Result;
@@ -23,6 +27,9 @@ pub(crate) fn run(disk: &Disk) -> Result<Exit> {
         DiskCommand::Map(args) => map::run(args),
         DiskCommand::Check(args) => check::run(args),
         DiskCommand::Create(args) => create::run(args),
+        DiskCommand::Compare(args) => Ok(compare::run(args)),
+        DiskCommand::Checksum(args) => checksum::run(args),
         DiskCommand::Resize(args) => resize::run(args),
+        DiskCommand::Serve(args) => serve::run(args),
     }
 }
