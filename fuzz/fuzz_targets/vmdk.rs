@@ -1,11 +1,16 @@
-//! VMDKs of one file: sparse and stream-optimized ones with anything put over them, and any bytes at all.
+//! VMDKs of one file: sparse and stream-optimized ones with anything put over them, and any bytes at all. They are opened
+//! and read, checked, repaired and made larger: what is sound stays so, and keeps what it holds.
 #![no_main]
 
 mod one_file;
 
+use block::BlockRead;
+use image::{DirectoryGate, ErrorKind, Gate, Image, OpenOptions, Severity};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use one_file::{Patch, exercise, patched};
+use std::path::Path;
+use std::sync::Arc;
 
 const SECTOR: usize = 512;
 /// Of the disk: three grains of eight sectors, the last cut off.
@@ -17,6 +22,55 @@ enum Input {
     Bytes(Vec<u8>),
     Sparse { patches: Vec<Patch>, length: Option<u32> },
     Stream { patches: Vec<Patch>, length: Option<u32>, markers_only: bool },
+}
+
+/// The largest disk whose whole content is held against another's, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+fn gate(path: &Path) -> (Arc<dyn Gate>, String) {
+    let (gate, name) = DirectoryGate::for_file(path).expect("the file is there");
+    (Arc::new(gate), name)
+}
+
+fn open(path: &Path) -> Option<Image> {
+    let (gate, name) = gate(path);
+    image::open(&gate, &name).ok()
+}
+
+/// Whether nothing of the image at `path` is damaged.
+fn is_sound(path: &Path) -> bool {
+    let (gate, name) = gate(path);
+    match image::check(&gate, &name, &OpenOptions::default()) {
+        Ok(check) => !check.findings.iter().any(|finding| finding.severity == Severity::Damage),
+        Err(error) => {
+            assert!(error.kind() != ErrorKind::Damaged, "damage is a finding: {error}");
+            false
+        }
+    }
+}
+
+/// Checks `file`, repairs it, and makes its disk larger.
+fn look_after(file: &[u8]) {
+    let directory = tempfile::tempdir().expect("there is a temporary directory");
+    let path = directory.path().join("disk");
+    std::fs::write(&path, file).expect("there is room");
+    let sound = is_sound(&path);
+    let repaired = image::repair(&path).is_ok_and(|check| check.is_clean());
+    let after = std::fs::read(&path).expect("it is still there");
+    assert!(!sound || after == file, "there was nothing to repair");
+    let Some(old) = open(&path).filter(|image| repaired && sound && image.size() <= LARGEST) else { return };
+    let digest = image::digest(&old, 1);
+    let size = old.size() + (1 << 20);
+    if image::resize(&path, size).is_err() {
+        return;
+    }
+    assert!(is_sound(&path), "it was before");
+    let new = open(&path).expect("it could be opened before");
+    assert_eq!(new.size(), size.next_multiple_of(SECTOR as u64));
+    let grown = block::Window::new(new, 0..old.size()).expect("it is larger");
+    if let Ok(digest) = digest {
+        assert_eq!(image::digest(&grown, 1).expect("it could be read before"), digest);
+    }
 }
 
 fn header(flags: u32, directory: u64) -> Vec<u8> {
@@ -60,17 +114,16 @@ fn table(sectors: [u32; 3]) -> Vec<u8> {
     table
 }
 
-/// Header, descriptor, directory, table, grains: the first and the last, a zeroed one between.
+/// Header, descriptor, both copies of directory and table, grains: the first and the last, a zeroed one between.
 fn sparse() -> Vec<u8> {
     let grains = [vec![0x11; 8 * SECTOR], vec![0x22; 8 * SECTOR]].concat();
-    [
-        header(0b101, 2),
-        descriptor("monolithicSparse"),
-        sector_of(&3_u32.to_le_bytes()),
-        table([7, 1, 15]),
-        grains,
-    ]
-    .concat()
+    let mut header = header(0b111, 7);
+    header[48] = 2;
+    header[64] = 16;
+    let copy = |sector: u32| [sector_of(&sector.to_le_bytes()), table([16, 1, 24])].concat();
+    let metadata = [header, descriptor("monolithicSparse"), copy(3), copy(8)].concat();
+    let padding = vec![0; 16 * SECTOR - metadata.len()];
+    [metadata, padding, grains].concat()
 }
 
 /// A grain with its marker.
@@ -118,9 +171,15 @@ fuzz_target!(
             assert_eq!(one_file::first_bytes(image), [0x11; 4]);
         }
     },
-    |input: Input| exercise(match input {
-        Input::Bytes(bytes) => bytes,
-        Input::Sparse { patches, length } => patched(&sparse(), &patches, length),
-        Input::Stream { patches, length, markers_only } => patched(&stream(markers_only), &patches, length),
-    })
+    |input: Input| {
+        let file = match input {
+            Input::Bytes(bytes) => bytes,
+            Input::Sparse { patches, length } => patched(&sparse(), &patches, length),
+            Input::Stream { patches, length, markers_only } => {
+                patched(&stream(markers_only), &patches, length)
+            }
+        };
+        look_after(&file);
+        exercise(file);
+    }
 );

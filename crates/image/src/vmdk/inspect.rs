@@ -206,7 +206,9 @@ impl<'a> SparseInspection<'a> {
     fn grain(&mut self, grain: u64, sector: u64) -> Result<()> {
         let offset = sector * SECTOR;
         let needed = match self.geometry.compressed {
-            false => self.geometry.grain_length(grain),
+            // The last grain is a whole one too, as far as the file goes: the disk may grow into it.
+            false => (self.source.size().saturating_sub(offset))
+                .clamp(self.geometry.grain_length(grain), self.geometry.grain),
             true => match self.packed_length(grain, offset)? {
                 Ok(length) => length,
                 Err(what) => {

@@ -13,6 +13,7 @@ use super::in_place::{Bytes, InPlace, words};
 use super::write::MAX_SPARSE;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
+use std::ops::Range;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
@@ -136,24 +137,45 @@ impl<'a> Growth<'a> {
             let reason = Reason::GrainOutside { grain: capacity / grain, sector: sector.into() };
             return Err(self.file.damaged(offset, reason));
         }
-        self.file.write(&vec![0; (grain - length) as usize], offset + length)?;
-        Ok(end.max(offset + grain))
+        let rest = offset + length..offset + grain;
+        let left = end.saturating_sub(rest.start).min(rest.end - rest.start);
+        if self.file.bytes_at(rest.start, left)?.is_some_and(|bytes| !block::is_zero(&bytes)) {
+            self.refuse_used(&rest)?;
+            self.file.write(&vec![0; left as usize], rest.start)?;
+        }
+        Ok(end.max(rest.end))
+    }
+
+    /// Fails when a table, or a grain by one of them, begins in these bytes of the file.
+    fn refuse_used(&self, bytes: &Range<u64>) -> Result<()> {
+        let used = |sector: u32| bytes.contains(&(u64::from(sector) * SECTOR));
+        for index in 0..self.geometry.tables() {
+            if used(self.table_sector(index)?) || words(&self.table(index)?).any(used) {
+                return Err(self
+                    .file
+                    .refused("resize", "what lies behind its last grain's end is used twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sector of table `index`, 0 for none.
+    fn table_sector(&self, index: u64) -> Result<u32> {
+        let entry = self.directory.saturating_mul(SECTOR).saturating_add(index * ENTRY);
+        let sector = self.file.bytes_at(entry, ENTRY)?.and_then(|bytes| words(&bytes).next());
+        let reason = Reason::DirectoryOutside { entries: self.geometry.tables(), sector: self.directory };
+        sector.ok_or_else(|| self.file.damaged(entry, reason))
     }
 
     /// The bytes of table `index`, zeroes when there is none.
     fn table(&self, index: u64) -> Result<Vec<u8>> {
         let length = u64::from(self.geometry.entries_per_table) * ENTRY;
-        let entry = self.directory.saturating_mul(SECTOR).saturating_add(index * ENTRY);
-        let sector = self.file.bytes_at(entry, ENTRY)?.and_then(|bytes| words(&bytes).next());
-        let outside = |sector| self.file.damaged(entry, Reason::TableOutside { table: index, sector });
-        match sector {
-            None => Err(outside(self.directory)),
-            Some(0) => Ok(vec![0; length as usize]),
-            Some(sector) => {
-                let sector = u64::from(sector);
-                self.file.bytes_at(sector * SECTOR, length)?.ok_or_else(|| outside(sector))
-            }
-        }
+        let sector = match self.table_sector(index)? {
+            0 => return Ok(vec![0; length as usize]),
+            sector => u64::from(sector),
+        };
+        let outside = || self.file.damaged(sector * SECTOR, Reason::TableOutside { table: index, sector });
+        self.file.bytes_at(sector * SECTOR, length)?.ok_or_else(outside)
     }
 
     /// Copies the tables, and room for more, to byte `start`; answers with the byte behind them, a whole grain's.
@@ -313,5 +335,24 @@ mod tests {
             assert!(seen.iter().all(|size| [old.size(), new].contains(size)), "{seen:?}");
             assert_eq!((seen.first(), seen.last()), (Some(&old.size()), Some(&new)));
         }
+    }
+
+    /// The last grain is cut off by the disk's end, and another grain begins in what is left of it.
+    #[test]
+    fn what_another_grain_uses_is_not_cleared() {
+        let disk = MemoryDisk::new((1 << 20) + 512);
+        disk.write_at(&[1; 512], 0).unwrap();
+        disk.write_at(&[2; 512], 1 << 20).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("disk.vmdk");
+        crate::copy(Arc::new(disk), &target, &NewImage::vmdk(), &CopyOptions::default(), &NoProgress)
+            .unwrap();
+        // Table 0 of the copy that is read stands in sector 27, and its grains from sector 128 on.
+        let file = std::fs::File::options().read(true).write(true).open(&target).unwrap();
+        Storage::write_all_at(&file, &(256_u32 + 8).to_le_bytes(), 27 * SECTOR).unwrap();
+        Storage::write_all_at(&file, &[9; 512], (256 + 8) * SECTOR).unwrap();
+        Storage::set_len(&file, (256 + 136) * SECTOR).unwrap();
+        let error = resize(&file, &target, 2 << 20).unwrap_err();
+        assert!(error.to_string().contains("used twice"), "{error}");
     }
 }
