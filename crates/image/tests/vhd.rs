@@ -110,7 +110,7 @@ fn with_header(image: &[u8], place: usize, bytes: &[u8]) -> Vec<u8> {
 fn images_of_qemu_read_as_what_was_written() {
     let directory = tempfile::tempdir().unwrap();
     // The second size is not one that a geometry can say.
-    for size in [17 * 4 * 512 * 30, BLOCK + 512, 9 * BLOCK + 7 * 512] {
+    for size in [17 * 4 * 512 * 30, BLOCK + 512, 3 * BLOCK + 7 * 512] {
         let bytes = disk(size);
         file(directory.path(), "disk.raw", &bytes);
         for kind in ["dynamic", "fixed"] {
@@ -466,6 +466,7 @@ fn structures_that_lie() {
         (footer(12, &[0, 9]), "version 9.0 of the footer is unknown"),
         (footer(60, &[0, 0, 0, 5]), "disk type 5 is unknown"),
         (footer(48, &[0x7f; 8]), "a size of 9187201950435737088 bytes is absurd"),
+        (footer(48, &[0, 1, 0, 0]), "134217731 blocks are absurd"),
         (footer(48, &[0, 0, 0, 1]), "a block allocation table of 3 entries is too small for 2051 blocks"),
         (footer(16, &[0x7f; 8]), "the file ends inside the dynamic disk header"),
         (footer(16, &[0xff; 8]), "the file ends inside the dynamic disk header"),

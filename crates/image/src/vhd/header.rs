@@ -13,6 +13,9 @@ const COOKIE: [u8; 8] = *b"cxsparse";
 /// How large blocks may be, in bytes. Products make them of 512 KiB to 2 MiB.
 const BLOCK_SIZES: RangeInclusive<u32> = 512..=256 << 20;
 
+/// The most blocks of a disk: the largest one in blocks of 128 KiB has so many.
+const MAX_BLOCKS: u64 = 1 << 24;
+
 /// A dynamic disk header as it lies in the file.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -138,6 +141,9 @@ impl Header {
         }
         let (block, entries) = (u64::from(bytes), raw.max_table_entries.get());
         let blocks = size.div_ceil(block);
+        if blocks > MAX_BLOCKS {
+            return Err((32, Reason::TooManyBlocks { blocks }));
+        }
         if u64::from(entries) < blocks {
             return Err((28, Reason::TableTooSmall { entries, blocks }));
         }

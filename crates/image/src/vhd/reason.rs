@@ -60,6 +60,12 @@ pub enum Reason {
         /// The block's size in bytes.
         bytes: u32,
     },
+    /// More blocks than the largest disk has.
+    #[error("{blocks} blocks are absurd")]
+    TooManyBlocks {
+        /// How many.
+        blocks: u64,
+    },
     /// The block allocation table has fewer entries than the disk has blocks.
     #[error("a block allocation table of {entries} entries is too small for {blocks} blocks")]
     TableTooSmall {

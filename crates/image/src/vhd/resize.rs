@@ -39,7 +39,7 @@ pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()
     if footer.is_in_saved_state() {
         return refused("it belongs to a machine in a saved state");
     }
-    if size == footer.size {
+    if size == footer.size && is_settled(&survey) {
         return Ok(());
     }
     let Some(last) = footer_offset(&file, &survey).filter(|_| !damaged) else {
@@ -50,6 +50,14 @@ pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()
         Some(_) if footer.kind == Kind::Differencing => refused("it must be as large as its parent"),
         Some(header) => Growing { file: &file, survey: &survey, header, last }.resize(size),
     }
+}
+
+/// Whether no earlier change was interrupted: the copy of the footer is one, and the table has an entry for each block.
+fn is_settled(survey: &Survey) -> bool {
+    survey.header.as_ref().is_none_or(|header| {
+        let copy = survey.footers.first.as_ref().map(|first| first.footer);
+        copy == Some(survey.footer.raw) && u64::from(header.entries) == header.blocks
+    })
 }
 
 /// Where the last footer is, if it has a sector of its own at the end.
@@ -160,12 +168,14 @@ impl Growing<'_> {
             }
             return Ok((here, self.last));
         }
-        // The table moves behind the last footer, and another copy of that behind the table.
+        // The table moves behind the last footer, and before that another copy of the footer behind the table: the file
+        // always ends with one.
         let table = self.last + FOOTER;
-        self.copy_entries(table)?;
-        self.write_unused(table, old..filled)?;
         let last = table + filled * 4;
         write_durably(self.file, &self.survey.footer.raw, last)?;
+        self.copy_entries(table)?;
+        self.write_unused(table, old..filled)?;
+        self.file.flush()?;
         self.write_header(table, blocks)?;
         Ok((table, last))
     }

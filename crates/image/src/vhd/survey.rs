@@ -195,16 +195,18 @@ fn blocks(
     header: &Header,
     size: u64,
     see: &mut dyn FnMut(Trouble),
-) -> Result<Vec<(u32, u64)>> {
+) -> Result<Vec<(u32, u32)>> {
     // As soon as there are more than the file has room for, two of them overlap, and so will those that are kept.
     let most = (file.length() / header.block + 2) as usize;
     let mut found = Vec::new();
     entries(file, header, 0..header.blocks, &mut |block, sector| {
+        if sector == UNUSED || found.len() > most {
+            return;
+        }
         let data = u64::from(sector) * SECTOR + header.bitmap();
         let needed = (size - block * header.block).min(header.block);
-        if sector == UNUSED || found.len() > most {
-        } else if file.has(data, needed) {
-            found.push((sector, block));
+        if file.has(data, needed) {
+            found.push((sector, block as u32));
         } else {
             see(Trouble::Outside { block, entry: header.table_offset + block * 4 });
         }
@@ -236,7 +238,7 @@ pub(super) fn entries(
 /// Parts and blocks, by where they begin.
 struct Merged {
     parts: Vec<(Range<u64>, What)>,
-    blocks: Vec<(u32, u64)>,
+    blocks: Vec<(u32, u32)>,
     next: (usize, usize),
     /// Bytes of a block with its bitmap.
     unit: u64,
@@ -245,7 +247,7 @@ struct Merged {
 }
 
 impl Merged {
-    fn new(mut parts: Vec<(Range<u64>, What)>, blocks: Vec<(u32, u64)>, unit: u64, length: u64) -> Self {
+    fn new(mut parts: Vec<(Range<u64>, What)>, blocks: Vec<(u32, u32)>, unit: u64, length: u64) -> Self {
         parts.sort_unstable_by_key(|(range, _)| range.start);
         Self { parts, blocks, next: (0, 0), unit, length }
     }
@@ -256,7 +258,10 @@ impl Iterator for Merged {
 
     fn next(&mut self) -> Option<Self::Item> {
         let part = self.parts.get(self.next.0);
-        let block = self.blocks.get(self.next.1).map(|(sector, block)| (u64::from(*sector) * SECTOR, *block));
+        let block = self
+            .blocks
+            .get(self.next.1)
+            .map(|(sector, block)| (u64::from(*sector) * SECTOR, u64::from(*block)));
         match (part, block) {
             (Some((range, what)), block) if block.is_none_or(|(start, _)| range.start <= start) => {
                 self.next.0 += 1;
