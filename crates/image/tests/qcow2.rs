@@ -4,7 +4,7 @@
 
 mod support;
 
-use image::{DirectoryGate, Gate, Image, OpenOptions};
+use image::{DirectoryGate, Gate, Image, OpenOptions, Passphrase};
 use std::path::Path;
 use std::sync::Arc;
 use support::{disk, failure, file, open, qemu_img};
@@ -162,6 +162,74 @@ fn data_in_a_file_of_its_own() {
     }
 }
 
+/// What QEMU needs to write an image that `passphrase` unlocks.
+fn luks(directory: &Path, name: &str, options: &str, passphrase: &str, bytes: &[u8]) -> std::path::PathBuf {
+    file(directory, "disk.raw", bytes);
+    let secret = format!("secret,id=key,data={passphrase}");
+    let options = format!("encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10,{options}");
+    let arguments =
+        ["convert", "--object", &secret, "-f", "raw", "-O", "qcow2", "-o", &options, "disk.raw", name];
+    qemu_img(directory, &arguments);
+    directory.join(name)
+}
+
+#[test]
+fn encrypted_images_are_read_with_their_passphrase() {
+    let bytes = disk((300 << 10) + 512);
+    for options in [
+        "cluster_size=64k",
+        "cluster_size=512,encrypt.cipher-alg=aes-128,encrypt.hash-alg=sha1",
+        "extended_l2=on,encrypt.hash-alg=sha512",
+        "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256,encrypt.cipher-alg=aes-256",
+        "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=plain64,encrypt.cipher-alg=aes-128",
+        "data_file=guest.data",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = luks(directory.path(), "disk.qcow2", options, "correct horse", &bytes);
+        let with = |passphrase: &str| OpenOptions {
+            passphrase: Some(Passphrase::new(passphrase)),
+            ..OpenOptions::default()
+        };
+        let image = open_with(&path, &with("correct horse")).unwrap();
+        assert_eq!(image.info().layers[0].facts.get("encryption").map(String::as_str), Some("luks"));
+        block::conformance::read(&image, &bytes);
+        let error = open_with(&path, &with("battery staple")).unwrap_err();
+        assert!(error.to_string().ends_with("the passphrase unlocks none of the image's keys"), "{error}");
+        let error = open(&path).unwrap_err();
+        assert!(error.to_string().ends_with("no passphrase was given"), "{error}");
+        assert_eq!(error.remedy(), Some("give the passphrase that unlocks it"));
+    }
+}
+
+#[test]
+fn luks_headers_that_lie() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = luks(directory.path(), "disk.qcow2", "cluster_size=64k", "key", &disk(1 << 20));
+    let good = std::fs::read(&path).unwrap();
+    let start = good.windows(6).position(|bytes| bytes == b"LUKS\xba\xbe").unwrap();
+    let options = OpenOptions { passphrase: Some(Passphrase::new("key")), ..OpenOptions::default() };
+    assert!(open_with(&path, &options).is_ok());
+    for (place, bytes, reason) in [
+        (0, &b"SKUL"[..], "is not of LUKS version 1"),
+        (7, &[2], "is not of LUKS version 1"),
+        (8, b"serpent", "the encryption \"serpent-xts-plain64\" is not supported"),
+        (72, b"whirlpool", "the encryption \"whirlpool\" is not supported"),
+        (108, &[0, 1, 0, 0], "a key of an unknown length"),
+        (108, &[0, 0, 0, 40], "aes-xts-plain64 with a key of 40 bytes"),
+        (164, &[0xff; 4], "an absurd number of iterations"),
+        (212, &[0xff; 4], "an absurd number of iterations"),
+        (248, &[0xff; 4], "has key material outside of it"),
+        (252, &[0xff; 4], "an absurd number of stripes"),
+        (208, &[0; 4], "unlocks none of the image's keys"),
+    ] {
+        let mut image = good.clone();
+        image[start + place..start + place + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(&path, image).unwrap();
+        let error = open_with(&path, &options).unwrap_err();
+        assert!(error.to_string().contains(reason), "{reason}: {error}");
+    }
+}
+
 #[test]
 fn what_an_image_says_of_itself() {
     let directory = tempfile::tempdir().unwrap();
@@ -201,7 +269,7 @@ fn what_cannot_be_read_is_refused_by_name() {
         (20, &[0, 0, 0, 40], "a cluster of 2^40 bytes"),
         (24, &[0x7f; 8], "a size of 9187201950435737471 bytes is absurd"),
         (32, &[0, 0, 0, 1], "the image is encrypted (AES)"),
-        (32, &[0, 0, 0, 2], "the image is encrypted (LUKS)"),
+        (32, &[0, 0, 0, 2], "the LUKS header is not where it should be"),
         (36, &[0, 0, 0, 0], "an L1 table of 0 entries"),
         (36, &[0x7f, 0, 0, 0], "an L1 table of 2130706432 entries"),
         (40, &[0, 0x7f, 0, 0, 0, 0, 0, 0], "lies outside the file"),

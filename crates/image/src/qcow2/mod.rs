@@ -2,7 +2,8 @@
 //!
 //! Read are plain and compressed clusters (deflate, zstd), subclusters, backing files, external data files, and
 //! internal snapshots in the place of the present state. Images that are marked as dirty read as what they are: only
-//! their reference counts are behind. Refused are images that are marked as corrupt.
+//! their reference counts are behind. LUKS is unlocked with a passphrase. Refused are images that are marked as
+//! corrupt, and the encryption that QEMU had before.
 
 mod audit;
 mod bitmaps;
@@ -13,6 +14,7 @@ mod extensions;
 mod geometry;
 mod header;
 mod inspect;
+mod luks;
 mod open;
 mod problem;
 mod reason;

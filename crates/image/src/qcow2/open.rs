@@ -6,8 +6,9 @@ use super::header::{
     AUTOCLEAR_RAW_DATA, CORRUPT, Compression, DIRTY, EXTERNAL_DATA, Encryption, Header, LAZY_REFCOUNTS,
     TablePlace,
 };
+use super::luks::Volume;
 use super::snapshots::{self, Snapshot};
-use super::tables::Tables;
+use super::tables::{Files, Tables};
 use crate::error::Result;
 use crate::format::{self, Format};
 use crate::gate::sibling;
@@ -25,7 +26,12 @@ pub(super) fn open(opening: Opening<'_>) -> Result<Layer> {
     let (snapshots, _) = snapshots::read(source, &header)?;
     let (l1, size) = state(&opening, &header, &snapshots)?;
     let (data, data_name) = data_file(&opening, &header)?;
-    let disk = Arc::new(Tables::read(source.clone(), data, &header, l1, size)?);
+    let volume = (header.encryption == Encryption::Luks).then(|| {
+        let place = header.extensions.encryption.clone();
+        Volume::unlock(source, place, opening.options.passphrase.as_ref())
+    });
+    let files = Files { tables: source.clone(), data, volume: volume.transpose()? };
+    let disk = Arc::new(Tables::read(files, &header, l1, size)?);
     let mut info = LayerInfo {
         subformat: Some(format!("v{}", header.version)),
         cluster_size: Some(header.geometry.cluster()),
@@ -41,12 +47,10 @@ fn check_readable(source: &Source, header: &Header) -> Result<()> {
     if header.has(CORRUPT) {
         return Err(source.error(Some(super::header::INCOMPATIBLE_OFFSET), Reason::Corrupt));
     }
-    let method = match header.encryption {
-        Encryption::None => return Ok(()),
-        Encryption::Aes => "AES",
-        Encryption::Luks => "LUKS",
-    };
-    Err(source.error(Some(32), Reason::Encrypted { method }))
+    match header.encryption {
+        Encryption::Aes => Err(source.error(Some(32), Reason::Encrypted { method: "AES" })),
+        Encryption::None | Encryption::Luks => Ok(()),
+    }
 }
 
 /// The L1 table and the disk's size of what is wanted: the present state, or a snapshot.

@@ -39,6 +39,21 @@ pub enum Reason {
     /// The image's clusters are encrypted, and there is no passphrase.
     #[error("the image is encrypted (LUKS), and no passphrase was given")]
     Locked,
+    /// The passphrase unlocks none of the keys.
+    #[error("the passphrase unlocks none of the image's keys")]
+    Passphrase,
+    /// The LUKS header makes no sense.
+    #[error("the LUKS header {what}")]
+    LuksHeader {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The cipher or hash function is none that is known.
+    #[error("the encryption {cipher:?} is not supported")]
+    LuksCipher {
+        /// As the header names it.
+        cipher: String,
+    },
     /// The guest's data is in another file, and the image does not say in which.
     #[error("the data is in an external data file, which the image does not name")]
     DataFileName,
@@ -122,6 +137,8 @@ impl Reason {
             Self::Version { .. }
             | Self::Encrypted { .. }
             | Self::Locked
+            | Self::Passphrase
+            | Self::LuksCipher { .. }
             | Self::NoSnapshot { .. }
             | Self::RefcountOrder { .. }
             | Self::Features { .. }
@@ -135,8 +152,10 @@ impl Reason {
         match self {
             Self::Truncated => Some("copy the file again from where it came"),
             Self::Corrupt => Some("repair it with qemu-img check -r all, or take a copy from before"),
-            Self::Locked => Some("give the passphrase that unlocks it"),
-            Self::Encrypted { .. } => Some("convert it to an image without encryption with qemu-img"),
+            Self::Locked | Self::Passphrase => Some("give the passphrase that unlocks it"),
+            Self::Encrypted { .. } | Self::LuksCipher { .. } => {
+                Some("convert it to an image without encryption with qemu-img")
+            }
             Self::NoSnapshot { .. } => Some("list the image's snapshots with info, and name one of them"),
             Self::DataFileName => Some("open the data file itself, if it is raw"),
             _ => None,

@@ -5,6 +5,7 @@ use super::bytes::Bytes;
 use super::compressed::{Packed, Unpacker};
 use super::geometry::{COMPRESSED, COPIED, Geometry, OFFSET, SUBCLUSTERS, ZERO};
 use super::header::{EXTERNAL_DATA, Header, TablePlace};
+use super::luks::Volume;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::mapping::{Mapped, Mapping, Piece, Place, See};
@@ -19,10 +20,7 @@ const CACHE_BYTES: u64 = 4 << 20;
 
 /// The image's own clusters, as the active L1 table or that of a snapshot has them.
 pub(super) struct Tables {
-    /// The file that holds the tables.
-    tables: Source,
-    /// The file that holds the data: the same, but for an external data file.
-    source: Source,
+    files: Files,
     geometry: Geometry,
     /// Whether a bit of L2 entries says that a cluster is zeroes.
     zero_bit: bool,
@@ -34,6 +32,24 @@ pub(super) struct Tables {
     unpacker: Unpacker,
 }
 
+/// Where the tables and the data are.
+pub(super) struct Files {
+    /// The file that holds the tables.
+    pub(super) tables: Source,
+    /// The file that holds the data: the same, but for an external data file.
+    pub(super) data: Source,
+    /// What decrypts clusters of data.
+    pub(super) volume: Option<Volume>,
+}
+
+/// How a cluster is stored that does not lie in the file as it is.
+#[derive(Clone, Copy)]
+pub(super) enum Stored {
+    Compressed(Packed),
+    /// Encrypted; its first byte is here in the file, in bytes.
+    Encrypted(u64),
+}
+
 /// An L2 entry; without extended entries `bitmap` is 0.
 #[derive(Clone, Copy, Default)]
 struct Entry {
@@ -42,20 +58,13 @@ struct Entry {
 }
 
 impl Tables {
-    /// Reads the table `l1` of the image in `tables`, which maps a disk of `size` bytes to what is in `source`; L2
+    /// Reads the table `l1` of the image in `files`, which maps a disk of `size` bytes; L2
     /// tables are read when they are needed.
-    pub(super) fn read(
-        tables: Source,
-        source: Source,
-        header: &Header,
-        l1: TablePlace,
-        size: u64,
-    ) -> Result<Mapped<Self>> {
+    pub(super) fn read(files: Files, header: &Header, l1: TablePlace, size: u64) -> Result<Mapped<Self>> {
         let geometry = header.geometry;
-        let l1 = Bytes::words(&tables, l1.offset, geometry.l1_entries(size))?;
+        let l1 = Bytes::words(&files.tables, l1.offset, geometry.l1_entries(size))?;
         Ok(Mapped(Self {
-            tables,
-            source,
+            files,
             geometry,
             zero_bit: header.version >= 3,
             external: header.has(EXTERNAL_DATA),
@@ -74,8 +83,8 @@ impl Tables {
             return Ok(None);
         }
         let cluster = self.geometry.cluster();
-        if !offset.is_multiple_of(cluster) || !self.tables.holds(offset, cluster) {
-            return Err(self.tables.error(Some(offset), Reason::L2 { table: index }));
+        if !offset.is_multiple_of(cluster) || !self.files.tables.holds(offset, cluster) {
+            return Err(self.files.tables.error(Some(offset), Reason::L2 { table: index }));
         }
         Ok(Some(offset))
     }
@@ -89,12 +98,13 @@ impl Tables {
     fn slice(&self, table: u64, offset: u64, slice: u64) -> Result<Arc<[u64]>> {
         let length = self.slice_bytes();
         let key = table * (self.geometry.cluster() / length) + slice;
-        self.slices
-            .get_or_make(key, || Ok(Bytes::words(&self.tables, offset + slice * length, length / 8)?.into()))
+        self.slices.get_or_make(key, || {
+            Ok(Bytes::words(&self.files.tables, offset + slice * length, length / 8)?.into())
+        })
     }
 
     /// Hands on the pieces of `range`, which lies in what the L2 table `table` at `offset` covers.
-    fn visit_table(&self, table: u64, offset: u64, range: Range<u64>, see: See<Packed>) -> Result<()> {
+    fn visit_table(&self, table: u64, offset: u64, range: Range<u64>, see: See<Stored>) -> Result<()> {
         let entries = self.slice_bytes() / self.geometry.l2_entry();
         let words = (self.geometry.l2_entry() / 8) as usize;
         let first = table * self.geometry.l2_entries();
@@ -118,15 +128,15 @@ impl Tables {
     }
 
     /// Hands on the pieces of `range`, all of which lies in the disk's cluster `cluster`.
-    fn visit_cluster(&self, cluster: u64, entry: Entry, range: Range<u64>, see: See<Packed>) -> Result<()> {
+    fn visit_cluster(&self, cluster: u64, entry: Entry, range: Range<u64>, see: See<Stored>) -> Result<()> {
         let size = self.geometry.cluster();
         let start = cluster * size;
         if entry.descriptor & COMPRESSED != 0 {
             if self.external {
-                return Err(self.tables.error(None, Reason::Cluster { cluster }));
+                return Err(self.files.tables.error(None, Reason::Cluster { cluster }));
             }
-            let packed = self.unpacker.locate(&self.tables, cluster, entry.descriptor)?;
-            return see(Piece { range, place: Place::Packed(packed) });
+            let packed = self.unpacker.locate(&self.files.tables, cluster, entry.descriptor)?;
+            return see(Piece { range, place: Place::Packed(Stored::Compressed(packed)) });
         }
         if !self.geometry.extended_l2 {
             let place = if self.zero_bit && entry.descriptor & ZERO != 0 {
@@ -135,7 +145,7 @@ impl Tables {
                 Place::Absent
             } else {
                 let offset = entry.descriptor & OFFSET;
-                Place::Stored(self.check(cluster, offset, 0..size)? + (range.start - start))
+                self.stored(self.check(cluster, offset, 0..size)? + (range.start - start))
             };
             return see(Piece { range, place });
         }
@@ -150,12 +160,20 @@ impl Tables {
                 Place::Absent
             } else {
                 let subcluster = index * unit..(index + 1) * unit;
-                Place::Stored(self.check(cluster, entry.descriptor & OFFSET, subcluster)? + (from - start))
+                self.stored(self.check(cluster, entry.descriptor & OFFSET, subcluster)? + (from - start))
             };
             see(Piece { range: from..end, place })?;
             from = end;
         }
         Ok(())
+    }
+
+    /// The place of what is at byte `offset` of the file.
+    fn stored(&self, offset: u64) -> Place<Stored> {
+        match self.files.volume {
+            Some(_) => Place::Packed(Stored::Encrypted(offset)),
+            None => Place::Stored(offset),
+        }
     }
 
     /// Whether an entry leads nowhere. In an external data file a cluster may well begin at byte 0.
@@ -170,25 +188,25 @@ impl Tables {
         // The last cluster's tail behind the disk's end need not be in the file.
         let needed = (self.size - cluster * size).min(part.end);
         let nowhere = offset == 0 && !self.external;
-        if nowhere || !offset.is_multiple_of(size) || !self.source.holds(offset, needed) {
-            return Err(self.source.error(Some(offset), Reason::Cluster { cluster }));
+        if nowhere || !offset.is_multiple_of(size) || !self.files.data.holds(offset, needed) {
+            return Err(self.files.data.error(Some(offset), Reason::Cluster { cluster }));
         }
         Ok(offset)
     }
 }
 
 impl Mapping for Tables {
-    type Packed = Packed;
+    type Packed = Stored;
 
     fn source(&self) -> &Source {
-        &self.source
+        &self.files.data
     }
 
     fn size(&self) -> u64 {
         self.size
     }
 
-    fn visit(&self, range: Range<u64>, see: See<Packed>) -> Result<()> {
+    fn visit(&self, range: Range<u64>, see: See<Stored>) -> Result<()> {
         let span = self.geometry.l2_span();
         let mut start = range.start;
         while start < range.end {
@@ -203,7 +221,13 @@ impl Mapping for Tables {
         Ok(())
     }
 
-    fn read_packed(&self, packed: Packed, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.unpacker.read(&self.tables, packed, offset % self.geometry.cluster(), buf)
+    fn read_packed(&self, stored: Stored, offset: u64, buf: &mut [u8]) -> Result<()> {
+        match (stored, &self.files.volume) {
+            (Stored::Compressed(packed), _) => {
+                self.unpacker.read(&self.files.tables, packed, offset % self.geometry.cluster(), buf)
+            }
+            (Stored::Encrypted(place), Some(volume)) => volume.read(&self.files.data, place, buf),
+            (Stored::Encrypted(place), None) => self.files.data.read(buf, place),
+        }
     }
 }
