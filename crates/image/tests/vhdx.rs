@@ -318,3 +318,93 @@ fn images_that_lie_are_refused_with_a_reason() {
         failure(&path);
     }
 }
+
+/// Opens, checks and reads whatever `bytes` are: nothing of it panics, and a disk reads the same in pieces as in one.
+fn exercise(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    let (gate, name) = image::DirectoryGate::for_file(path).unwrap();
+    let gate: Arc<dyn image::Gate> = Arc::new(gate);
+    let _ = image::check(&gate, &name, &image::OpenOptions::default());
+    let Ok(disk) = image::open(&gate, &name) else { return };
+    let size = disk.size();
+    if size > 8 << 20 {
+        for offset in [0, size / 2, size - 65_536] {
+            let _ = disk.read_at(&mut [0; 65_536], offset);
+            let _ = disk.extents(offset..offset + 65_536);
+        }
+        return;
+    }
+    let mut whole = vec![0; size as usize];
+    if disk.read_at(&mut whole, 0).is_err() {
+        return;
+    }
+    for (number, expected) in whole.chunks(100_000).enumerate() {
+        let mut piece = vec![0; expected.len()];
+        disk.read_at(&mut piece, number as u64 * 100_000).unwrap();
+        assert!(piece == expected);
+    }
+    for extent in disk.extents(0..size).unwrap().into_iter().filter(|extent| !extent.is_data()) {
+        assert!(block::is_zero(&whole[extent.range.start as usize..extent.range.end as usize]));
+    }
+}
+
+#[test]
+fn anything_over_a_sound_image_is_read_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.vhdx");
+    copy(&disk(3 << 20), &path, &new("dynamic", None, false));
+    let good = std::fs::read(&path).unwrap();
+    let (bat, metadata) = (region(&good, BAT), region(&good, METADATA));
+    // What leads to everything else; what has a checksum gets it again.
+    let parts = [
+        (HEADERS[1], 96, Some((HEADERS[1], 4096))),
+        (REGIONS[0], 96, Some((REGIONS[0], 64 << 10))),
+        (metadata, 256, None),
+        (metadata + (64 << 10), 128, None),
+        (bat, 32, None),
+    ];
+    let mut random = block::conformance::Random::new(20);
+    for _ in 0..100 {
+        let mut image = good.clone();
+        for _ in 0..1 + random.below(3) {
+            let (start, length, structure) = parts[random.below(parts.len() as u64) as usize];
+            let place = start + random.below(length) as usize;
+            let bytes = [random.number(), random.below(8), 1 << random.below(64)][random.below(3) as usize];
+            let count = 1 + random.below(8) as usize;
+            patch(&mut image, place, &bytes.to_le_bytes()[..count], structure);
+        }
+        if random.below(4) == 0 {
+            image.truncate(random.below(image.len() as u64) as usize);
+        }
+        exercise(&path, &image);
+    }
+}
+
+#[test]
+fn a_chain_that_we_write_reads_as_what_was_written_by_7_zip_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let qemu = |arguments: &[&str]| qemu_img(directory.path(), arguments);
+    file(directory.path(), "base.raw", &disk(5 << 20));
+    qemu(&["convert", "-f", "raw", "-O", "qcow2", "base.raw", "base.qcow2"]);
+    qemu(&["create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "top.qcow2", "5M"]);
+    let writes =
+        ["write -P 3 65536 4096", "write -z 1M 1M", "write -P 4 3000000 100000", "write -z 4M 65536"];
+    let commands = writes.iter().flat_map(|command| ["-c", command]);
+    let output =
+        Command::new("qemu-io").args(commands).arg(directory.path().join("top.qcow2")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    qemu(&["convert", "-O", "raw", "top.qcow2", "expected.raw"]);
+    let expected = std::fs::read(directory.path().join("expected.raw")).unwrap();
+
+    // 7-Zip reads no child that is longer than its parent, so that these are of one length.
+    let chain = open(&directory.path().join("top.qcow2")).unwrap();
+    let target = directory.path().join("new.vhdx");
+    let new = new("dynamic", None, false);
+    let made = image::convert_chain(&chain, &target, &new, &CopyOptions::default(), &NoProgress).unwrap();
+    assert_eq!(made.len(), 2);
+    let image = open(&target).unwrap();
+    assert_eq!(image.info().layers.len(), 2);
+    block::conformance::read(&image, &expected);
+    assert!(check(&target).is_clean());
+    assert!(seven_zip(directory.path(), "new.vhdx") == expected, "7-Zip");
+}
