@@ -56,8 +56,6 @@ pub(crate) struct Ends {
     pub(crate) head: Vec<u8>,
     /// The last 512 bytes, empty when the file is shorter.
     pub(crate) tail: Vec<u8>,
-    /// The file's size in bytes.
-    pub(crate) size: u64,
 }
 
 impl Ends {
@@ -99,7 +97,7 @@ pub struct Probe {
 /// Those of reading `disk`.
 pub fn probe(disk: &dyn BlockRead) -> block::Result<Probe> {
     let size = disk.size();
-    let mut ends = Ends { head: vec![0; size.min(HEAD) as usize], tail: Vec::new(), size };
+    let mut ends = Ends { head: vec![0; size.min(HEAD) as usize], tail: Vec::new() };
     disk.read_at(&mut ends.head, 0)?;
     if size >= 512 {
         ends.tail = vec![0; 512];

@@ -8,8 +8,6 @@
 //! What an image says is never believed: every number is compared with the real size of the file before it is
 //! used, and every name goes through the gate.
 
-#![allow(dead_code, reason = "seams that formats still grow into")]
-
 mod cache;
 mod chain;
 mod check;
