@@ -38,6 +38,10 @@ fn open_monolithic(name: &str, source: Source) -> Result<Layer> {
         return Err(error(&source, None, Reason::BareExtent));
     }
     let descriptor = read_descriptor(&source, offset, length)?;
+    // An empty disk is one; that a header which was overwritten with zeroes hides one is not.
+    if geometry.capacity == 0 && descriptor.extents.iter().any(|line| line.sectors != 0) {
+        return Err(error(&source, None, Reason::Capacity { sectors: 0 }));
+    }
     let extent = open_hosted(source.clone(), geometry)?;
     layer(name, &source, &descriptor, vec![name.to_owned()], extent)
 }
