@@ -84,7 +84,8 @@ fn placeholder(new: &NewImage, virtual_size: u64) -> NewParent {
         name: name(),
         absolute: format!("/{}", name()),
         format: new.format.name,
-        content_id: Some(uuid::Uuid::from_u128(1).to_string()),
+        // As many digits as any format wants, and a number that none finds too large.
+        content_id: Some(uuid::Uuid::from_u128(1).simple().to_string()),
         virtual_size,
         modified: 0,
     }

@@ -56,7 +56,7 @@ fn every_image_keeps_what_it_held_and_stands_on_the_one_below() {
     let directory = tempfile::tempdir().unwrap();
     let expected = chain(directory.path());
     let source = open(&directory.path().join("top.qcow2")).unwrap();
-    for format in ["qcow2", "vhd", "vhdx"] {
+    for format in ["qcow2", "vhd", "vhdx", "vmdk"] {
         let format = by_name(format).unwrap();
         let out = tempfile::tempdir().unwrap();
         let target = out.path().join(format!("top.{}", format.name));
