@@ -19,14 +19,17 @@ enum Input {
     Changed { variant: u8, patches: Vec<Patch>, header: Vec<Patch>, size: u32 },
 }
 
-/// Disks of 1 MiB with data at their beginning and their end, in every sort of cluster.
+/// Bytes of the disk: small, as it is read again and again.
+const SIZE: u64 = 160 << 10;
+
+/// Disks with data at their beginning and their end, in every sort of cluster.
 fn images() -> &'static [(u64, Vec<u8>)] {
     static IMAGES: OnceLock<Vec<(u64, Vec<u8>)>> = OnceLock::new();
     IMAGES.get_or_init(|| {
         let variant = |compression, cluster_size| {
-            let disk = MemoryDisk::new(1 << 20);
+            let disk = MemoryDisk::new(SIZE);
             disk.write_at(&[0x11; 70_000], 0).expect("it fits");
-            disk.write_at(&[0x22; 10], (1 << 20) - 10).expect("it fits");
+            disk.write_at(&[0x22; 10], SIZE - 10).expect("it fits");
             let directory = tempfile::tempdir().expect("there is a temporary directory");
             let path = directory.path().join("disk");
             let new = NewImage { compression, cluster_size: Some(cluster_size), ..NewImage::qcow2() };

@@ -179,10 +179,8 @@ fn encrypted_images_are_read_with_their_passphrase() {
     for options in [
         "cluster_size=64k",
         "cluster_size=512,encrypt.cipher-alg=aes-128,encrypt.hash-alg=sha1",
-        "extended_l2=on,encrypt.hash-alg=sha512",
-        "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256,encrypt.cipher-alg=aes-256",
-        "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=plain64,encrypt.cipher-alg=aes-128",
-        "data_file=guest.data",
+        "extended_l2=on,encrypt.hash-alg=sha512,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256",
+        "data_file=guest.data,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=plain64,encrypt.cipher-alg=aes-128",
     ] {
         let directory = tempfile::tempdir().unwrap();
         let path = luks(directory.path(), "disk.qcow2", options, "correct horse", &bytes);

@@ -241,3 +241,58 @@ fn what_cannot_be_resized_is_refused_with_the_reason() {
     std::fs::write(&path, image).unwrap();
     assert!(refused(&path, 2 << 20).contains("it has to be repaired first: clusters 0 to 1 of the file are"));
 }
+
+/// Opens, reads, checks, repairs and resizes the image at `path`, which may be anything.
+fn exercise(path: &Path) {
+    let digest = || {
+        let image = open(path).ok().filter(|image| image.size() <= 16 << 20)?;
+        let _ = image.extents(0..image.size());
+        image::digest(&image, 1).ok()
+    };
+    let before = digest();
+    let (gate, name) = DirectoryGate::for_file(path).unwrap();
+    let gate: Arc<dyn Gate> = Arc::new(gate);
+    let _ = image::check(&gate, &name, &OpenOptions::default());
+    if image::repair(path).is_ok_and(|check| check.is_clean()) {
+        assert_eq!(digest(), before);
+        assert!(before.is_none() || check(path).findings.is_empty());
+    }
+    let _ = image::resize(path, 300 << 10);
+    let _ = digest();
+}
+
+#[test]
+fn whatever_stands_in_the_tables_nothing_worse_than_an_error_comes_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut random = block::conformance::Random::new(11);
+    let bytes = block::conformance::sample(100 << 10, 3);
+    for arguments in
+        [&[][..], &["-c"], &["-o", "cluster_size=512"], &["-o", "extended_l2=on"], &["-o", "refcount_bits=1"]]
+    {
+        let path = qcow2(directory.path(), arguments, &bytes);
+        if !arguments.contains(&"refcount_bits=1") {
+            qemu_img(directory.path(), &["snapshot", "-c", "one", "disk.qcow2"]);
+        }
+        let good = std::fs::read(&path).unwrap();
+        let (l2, block) = tables(&good);
+        let snapshots = u64::from_be_bytes(good[64..72].try_into().unwrap()) as usize;
+        let regions =
+            [(0, 128), (word(&good, 40), 8), (l2, 64), (word(&good, 48), 8), (block, 32), (snapshots, 48)];
+        for round in 0..120 {
+            let mut image = good.clone();
+            for _ in 0..=random.below(3) {
+                let (start, length) = regions[random.below(regions.len() as u64) as usize];
+                let place = start + random.below(length) as usize;
+                let value = [0, 1, 0x80, 0xff, random.below(256) as u8][random.below(5) as usize];
+                if let Some(byte) = image.get_mut(place) {
+                    *byte = value;
+                }
+            }
+            if round % 7 == 0 {
+                image.truncate(random.below(good.len() as u64) as usize);
+            }
+            std::fs::write(&path, image).unwrap();
+            exercise(&path);
+        }
+    }
+}
