@@ -10,7 +10,7 @@ use std::io::{Seek, SeekFrom as StdSeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many zero bytes are written at a time where the host cannot punch a hole.
 const ZEROES: usize = 1 << 20;
@@ -21,6 +21,9 @@ const ZEROES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct FileDisk {
     host: HostFile,
+    /// The run of data that was found last. Finding where a run ends takes the host's filesystem a time that grows with
+    /// the number of its extents up to there, and images with tables ask for one block after the other.
+    known: Mutex<Range<u64>>,
 }
 
 impl FileDisk {
@@ -40,7 +43,7 @@ impl FileDisk {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn from_file(file: File, path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self { host: HostFile::new(file, path.as_ref())? })
+        Ok(Self { host: HostFile::new(file, path.as_ref())?, known: Mutex::new(0..0) })
     }
 }
 
@@ -132,17 +135,27 @@ impl HostFile {
         self.file.read_exact_at(buf, offset).map_err(|source| self.error("read", offset, source))
     }
 
-    fn extents(&self, range: Range<u64>) -> Result<Vec<Extent>> {
+    /// `known` is a run of data, and becomes the last one that is found. That somebody has punched a hole in it since is
+    /// no matter: data may be reported where there are zeroes.
+    fn extents(&self, range: Range<u64>, known: &mut Range<u64>) -> Result<Vec<Extent>> {
         check_span(&range, self.size)?;
         let mut extents = Extents::new();
         let mut start = range.start;
         while start < range.end {
+            if known.contains(&start) {
+                let end = known.end.min(range.end);
+                extents.push(self.data(start..end));
+                start = end;
+                continue;
+            }
             let data = self.next_data(start)?.map_or(range.end, |data| data.start.clamp(start, range.end));
             extents.push(Extent::zero(start..data));
             if data == range.end {
                 break;
             }
-            let hole = self.next_hole(data)?.clamp(data, range.end);
+            let hole = self.next_hole(data)?;
+            *known = data..hole;
+            let hole = hole.clamp(data, range.end);
             if hole == data {
                 // Someone punches holes meanwhile: call the rest data, which is never wrong.
                 extents.push(self.data(data..range.end));
@@ -228,7 +241,11 @@ impl BlockRead for FileDisk {
         self.host.read_at(buf, offset)
     }
     fn extents(&self, range: Range<u64>) -> Result<Vec<Extent>> {
-        self.host.extents(range)
+        let last = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = last().clone();
+        let extents = self.host.extents(range, &mut known)?;
+        *last() = known;
+        Ok(extents)
     }
 }
 
@@ -240,7 +257,8 @@ impl BlockRead for WritableFileDisk {
         self.host.read_at(buf, offset)
     }
     fn extents(&self, range: Range<u64>) -> Result<Vec<Extent>> {
-        self.host.extents(range)
+        // What is written changes what is known.
+        self.host.extents(range, &mut (0..0))
     }
 }
 
