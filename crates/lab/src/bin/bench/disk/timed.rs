@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 const SAMPLE: Duration = Duration::from_millis(10);
 /// After so much time a tool has been run often enough, in seconds.
 const ENOUGH: f64 = 60.0;
+/// A first run that is shorter does not count, in seconds: it finds memory that nobody has had for a while, and takes
+/// several times as long where a virtual machine has given that back to its host.
+const WARMING: f64 = 10.0;
 
 /// What one run of a command cost.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -117,17 +120,18 @@ impl Runs {
 }
 
 /// Lets every contender run `runs` times, in turns, so that what else the host does weighs on all; those that have
-/// taken a minute stop.
+/// taken a minute stop. A short first run is not counted.
 pub(super) fn in_turns(contenders: &[Contender<'_>], runs: u32) -> Vec<Runs> {
     let none = |contender: &Contender| Runs { name: contender.name.clone(), runs: Vec::new(), failure: None };
     let mut results: Vec<Runs> = contenders.iter().map(none).collect();
-    for _ in 0..runs {
+    for run in 0..=runs {
         for (contender, result) in contenders.iter().zip(&mut results) {
             let spent: f64 = result.runs.iter().map(|run| run.wall_seconds).sum();
-            if spent > ENOUGH || result.failure.is_some() {
+            if spent > ENOUGH || result.failure.is_some() || result.runs.len() == runs as usize {
                 continue;
             }
             match time(&mut (contender.command)()) {
+                Ok(timed) if run == 0 && timed.wall_seconds < WARMING => {}
                 Ok(timed) => result.runs.push(timed),
                 Err(error) => result.failure = Some(format!("{error:#}")),
             }
