@@ -4,7 +4,7 @@ use machine::{
     Attachment, Bus, Disk, Firmware, Loss, MacAddress, Machine, Nic, NicModel, Objection, Removable,
     RemovableKind, SerialTarget, Severity,
 };
-use profile::Profile;
+use profile::{CdromHardware, DiskHardware, FirmwareKind, Place, Profile};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
@@ -19,9 +19,6 @@ pub struct Adapted {
     pub objections: Vec<Objection>,
 }
 
-/// Ports of one AHCI controller, as QEMU's ICH9 has them.
-const SATA_PORTS: u32 = 6;
-
 /// Maps every device to one that `profile` offers.
 ///
 /// A disk goes where a Linux guest finds it under its old name, if there is such a bus; a CD-ROM drive goes to
@@ -31,10 +28,11 @@ pub fn adapt(source: &Machine, profile: &Profile) -> Adapted {
     let mut adapted = Adapted { machine: source.clone(), losses: Vec::new(), objections: Vec::new() };
     firmware(source, profile, &mut adapted);
     limits(source, profile, &mut adapted.objections);
-    disks(source, profile, &mut adapted);
-    removables(source, &mut adapted);
+    let mut places = Places::default();
+    disks(source, profile, &mut places, &mut adapted);
+    removables(source, profile, &mut places, &mut adapted);
     nics(source, profile, &mut adapted);
-    serials(source, &mut adapted);
+    serials(source, profile, &mut adapted);
     // SMBIOS has no nil UUID: it means that none is set (section 7.2.1).
     adapted.machine.bios_uuid = source.bios_uuid.filter(|uuid| !uuid.is_nil() && !uuid.is_max());
     adapted
@@ -60,7 +58,7 @@ fn firmware(source: &Machine, profile: &Profile, adapted: &mut Adapted) {
         Firmware::Uefi(uefi) if uefi.nvram.is_some() => {
             let why = "VMware keeps UEFI variables in a format of its own: the firmware starts with fresh ones, finds \
                        the boot loader by its default path, and own secure-boot keys must be enrolled again";
-            adapted.losses.push(Loss::changed("nvram", "fresh UEFI variables", why));
+            adapted.losses.push(Loss::changed("firmware.uefi.nvram", "fresh UEFI variables", why));
             if let Firmware::Uefi(target) = &mut adapted.machine.firmware {
                 target.nvram = None;
             }
@@ -107,34 +105,21 @@ fn limits(source: &Machine, profile: &Profile, objections: &mut Vec<Objection>) 
     );
 }
 
-/// What a Linux guest calls the disks on a bus.
-fn linux_name(bus: Bus) -> &'static str {
-    match bus {
-        Bus::VirtioBlk => "vd",
-        Bus::Nvme => "nvme",
-        Bus::Floppy => "fd",
-        Bus::Ide | Bus::Sata | Bus::Scsi(_) | Bus::Usb => "sd",
-    }
-}
-
-fn disks(source: &Machine, profile: &Profile, adapted: &mut Adapted) {
+fn disks(source: &Machine, profile: &Profile, places: &mut Places, adapted: &mut Adapted) {
+    let firmware = FirmwareKind::from(&source.firmware);
+    let boot = boot_disk(source);
     let mut disks = Vec::new();
-    let mut placed: Vec<(Bus, u32)> = Vec::new();
-    for disk in &source.disks {
-        let name = linux_name(disk.attachment.bus);
-        let Some(hardware) = profile.bus_keeping_name(name) else {
-            let why = format!("{} has no bus for disks", profile.name);
-            adapted.objections.push(Objection::new(&disk.id, why, "choose another target"));
+    for (index, disk) in source.disks.iter().enumerate() {
+        let offered: Vec<&DiskHardware> =
+            profile.disks_for(firmware).filter(|hardware| hardware.boots || index != boot).collect();
+        let Some((hardware, attachment)) = places.for_disk(disk, &offered, profile.keeps_hardware) else {
+            let why = format!("{} has no place for so many disks", profile.name);
+            let remedy = "join or detach disks on the source, or choose another target";
+            adapted.objections.push(Objection::new(&disk.id, why, remedy));
             continue;
         };
-        let index = next_place(&mut placed, hardware.bus);
-        let attachment = match hardware.bus {
-            Bus::Sata => {
-                Attachment { bus: Bus::Sata, controller: index / SATA_PORTS, unit: index % SATA_PORTS }
-            }
-            bus => Attachment { bus, controller: 0, unit: index },
-        };
         if hardware.bus != disk.attachment.bus {
+            let name = disk.attachment.bus.linux_name();
             let why = if hardware.linux_name == name {
                 format!("the target's bus under which a Linux guest still finds it as {name}X")
             } else {
@@ -142,38 +127,82 @@ fn disks(source: &Machine, profile: &Profile, adapted: &mut Adapted) {
                     "no bus of the target's keeps its name {name}X: the guest's configuration has to follow"
                 )
             };
-            let what = format!("{} on {}", disk.id, describe(disk.attachment.bus));
-            adapted.losses.push(Loss::changed(what, describe(hardware.bus), why));
+            let kept_as = describe(hardware.bus);
+            let why = format!("it was on {}; {why}", describe(disk.attachment.bus));
+            adapted.losses.push(Loss::changed(format!("{}.attachment", disk.id), kept_as, why));
+        } else if attachment != disk.attachment {
+            let why = "another place on the same bus";
+            let kept_as = format!("{}:{}", attachment.controller, attachment.unit);
+            adapted.losses.push(Loss::changed(format!("{}.attachment", disk.id), kept_as, why));
         }
-        disk_traits(disk, adapted);
-        disks.push(Disk { attachment, independent: false, shared: false, ..disk.clone() });
+        disk_traits(disk, profile, adapted);
+        disks.push(Disk { attachment, independent: false, shared: false, raw_device: false, ..disk.clone() });
     }
     adapted.machine.disks = disks;
 }
 
-/// How many disks the bus has already; counts one more.
-fn next_place(placed: &mut Vec<(Bus, u32)>, bus: Bus) -> u32 {
-    match placed.iter_mut().find(|(other, _)| *other == bus) {
-        Some((_, count)) => {
-            *count += 1;
-            *count - 1
-        }
-        None => {
-            placed.push((bus, 1));
-            0
-        }
+/// The disk from which the firmware starts, by its place in the list: the first in the boot order, else the first.
+fn boot_disk(source: &Machine) -> usize {
+    let order = |(_, disk): &(usize, &Disk)| disk.boot_order.unwrap_or(u32::MAX);
+    source.disks.iter().enumerate().min_by_key(order).map_or(0, |(index, _)| index)
+}
+
+/// Which places for drives are taken.
+#[derive(Default)]
+struct Places {
+    taken: BTreeSet<Attachment>,
+}
+
+impl Places {
+    /// Takes the place where it is now, or the first free one.
+    fn take(&mut self, bus: Bus, place: Place, now: Attachment) -> Option<Attachment> {
+        let stays = now.bus == bus && place.holds(now) && !self.taken.contains(&now);
+        let found = if stays { now } else { place.all(bus).find(|at| !self.taken.contains(at))? };
+        self.taken.insert(found);
+        Some(found)
+    }
+
+    /// A bus and a place for a disk: the bus that it is on where that is kept, else one under which a Linux guest finds it
+    /// by the same name, else any.
+    fn for_disk<'a>(
+        &mut self,
+        disk: &Disk,
+        offered: &[&'a DiskHardware],
+        keeps: bool,
+    ) -> Option<(&'a DiskHardware, Attachment)> {
+        let name = disk.attachment.bus.linux_name();
+        let same = offered.iter().filter(|hardware| keeps && hardware.bus == disk.attachment.bus);
+        let named = offered.iter().filter(|hardware| hardware.linux_name == name);
+        same.chain(named)
+            .chain(offered)
+            .find_map(|hardware| Some((*hardware, self.take(hardware.bus, hardware.place, disk.attachment)?)))
     }
 }
 
-fn disk_traits(disk: &Disk, adapted: &mut Adapted) {
+fn disk_traits(disk: &Disk, profile: &Profile, adapted: &mut Adapted) {
+    if disk.raw_device {
+        let why = "it was a device of the source's host: its content is copied into an image";
+        adapted.losses.push(Loss::changed(format!("{}.raw_device", disk.id), "a virtual disk", why));
+    }
+    if let (Some(capacity), Some(limit)) = (disk.capacity, profile.limits.disk_gib)
+        && capacity.div_ceil(1 << 30) > limit
+    {
+        let why = format!(
+            "it has {} GiB, and {} takes {limit} GiB at most",
+            capacity.div_ceil(1 << 30),
+            profile.name
+        );
+        let remedy = "make the disk smaller on the source, or choose another target";
+        adapted.objections.push(Objection::new(&disk.id, why, remedy));
+    }
     if disk.shared {
         let why =
             "other machines use this disk too: the copy is this machine's own, and a cluster breaks over it";
-        adapted.losses.push(Loss::dropped(Severity::Warning, format!("{}: shared", disk.id), why));
+        adapted.losses.push(Loss::dropped(Severity::Warning, format!("{}.shared", disk.id), why));
     }
     if disk.independent {
         let why = "snapshots of the target include it like every other";
-        adapted.losses.push(Loss::dropped(Severity::Note, format!("{}: independent", disk.id), why));
+        adapted.losses.push(Loss::dropped(Severity::Note, format!("{}.independent", disk.id), why));
     }
     if disk.source.is_none() && disk.capacity.is_none() {
         let why = "neither a file nor a size is named for it";
@@ -193,40 +222,61 @@ fn describe(bus: Bus) -> String {
         Bus::Usb => "USB".to_owned(),
         Bus::Floppy => "floppy".to_owned(),
         Bus::VirtioBlk => "virtio-blk".to_owned(),
+        Bus::Xen => "Xen's block device".to_owned(),
         Bus::Scsi(model) => match model {
             machine::ScsiModel::BusLogic => "BusLogic SCSI".to_owned(),
             machine::ScsiModel::LsiLogic => "LSI Logic SCSI".to_owned(),
             machine::ScsiModel::LsiSas => "LSI Logic SAS".to_owned(),
             machine::ScsiModel::Pvscsi => "VMware paravirtual SCSI".to_owned(),
             machine::ScsiModel::VirtioScsi => "virtio-scsi".to_owned(),
+            machine::ScsiModel::HyperV => "Hyper-V's SCSI".to_owned(),
         },
     }
 }
 
-fn removables(source: &Machine, adapted: &mut Adapted) {
-    let sata_disks = adapted.machine.disks.iter().filter(|disk| disk.attachment.bus == Bus::Sata).count();
-    let mut port = u32::try_from(sata_disks).unwrap_or(u32::MAX / 2);
+fn removables(source: &Machine, profile: &Profile, places: &mut Places, adapted: &mut Adapted) {
+    let firmware = FirmwareKind::from(&source.firmware);
     let mut floppies = 0;
     let mut drives = Vec::new();
-    for drive in &source.removables {
+    for (index, drive) in source.removables.iter().enumerate() {
+        let what = format!("removables.{index}");
         let attachment = match drive.kind {
             RemovableKind::Cdrom => {
-                let place =
-                    Attachment { bus: Bus::Sata, controller: port / SATA_PORTS, unit: port % SATA_PORTS };
-                port += 1;
+                let mut offered: Vec<&CdromHardware> = profile.cdroms_for(firmware).collect();
+                offered
+                    .sort_by_key(|hardware| !profile.keeps_hardware || hardware.bus != drive.attachment.bus);
+                let place = offered
+                    .iter()
+                    .find_map(|hardware| places.take(hardware.bus, hardware.place, drive.attachment));
+                if place.is_none() {
+                    let why = format!("{} has no place for so many CD-ROM drives", profile.name);
+                    adapted.losses.push(Loss::dropped(Severity::Warning, what.clone(), why));
+                }
                 place
             }
+            RemovableKind::Floppy if floppies == profile.limits.floppies => {
+                let why = format!("{} has {} floppy drives at most", profile.name, profile.limits.floppies);
+                adapted.losses.push(Loss::dropped(Severity::Warning, what.clone(), why));
+                None
+            }
             RemovableKind::Floppy => {
-                if floppies == 2 {
-                    let why = "a PC has two floppy drives at most";
-                    adapted.losses.push(Loss::dropped(Severity::Warning, "floppy drive", why));
-                    continue;
-                }
                 floppies += 1;
-                Attachment { bus: Bus::Floppy, controller: 0, unit: floppies - 1 }
+                Some(Attachment { bus: Bus::Floppy, controller: 0, unit: floppies - 1 })
             }
         };
-        drives.push(Removable { attachment, ..drive.clone() });
+        if let Some(attachment) = attachment {
+            if attachment != drive.attachment {
+                let kept_as =
+                    format!("{} {}:{}", describe(attachment.bus), attachment.controller, attachment.unit);
+                let why = "the place that the target has for it";
+                let loss = Loss {
+                    severity: Severity::Note,
+                    ..Loss::changed(format!("{what}.attachment"), kept_as, why)
+                };
+                adapted.losses.push(loss);
+            }
+            drives.push(Removable { attachment, ..drive.clone() });
+        }
     }
     adapted.machine.removables = drives;
 }
@@ -235,24 +285,25 @@ fn nics(source: &Machine, profile: &Profile, adapted: &mut Adapted) {
     let mut used = BTreeSet::new();
     let mut nics = Vec::new();
     for (index, nic) in source.nics.iter().enumerate() {
-        let Some(hardware) = profile.nic.first() else {
+        let firmware = FirmwareKind::from(&source.firmware);
+        let kept = profile.nics_for(firmware).find(|card| profile.keeps_hardware && card.model == nic.model);
+        let Some(hardware) = kept.or_else(|| profile.nics_for(firmware).next()) else {
             let why = format!("{} has no network cards", profile.name);
             adapted.objections.push(Objection::new(&nic.id, why, "choose another target"));
             continue;
         };
         if hardware.model != nic.model {
-            let why = "the target's network card; the guest needs its driver";
-            let what = format!("{}: {}", nic.id, model_name(&nic.model));
-            adapted.losses.push(Loss::changed(what, model_name(&hardware.model), why));
+            let why = format!("it was {}; the guest needs the new card's driver", model_name(&nic.model));
+            adapted.losses.push(Loss::changed(format!("{}.model", nic.id), model_name(&hardware.model), why));
         }
         let mac = nic.mac.filter(|mac| is_station(*mac) && !used.contains(mac));
         let mac = mac.unwrap_or_else(|| {
-            let derived = derived_mac(source, index, &used);
+            let derived = derived_mac(source, profile, index, &used);
             let why = match nic.mac {
                 None => "the description leaves the address to the hypervisor; this one is derived from the machine",
                 Some(_) => "the described address is no single card's, or another card has it already",
             };
-            adapted.losses.push(Loss::changed(format!("{}: address", nic.id), derived.to_string(), why));
+            adapted.losses.push(Loss::changed(format!("{}.mac", nic.id), derived.to_string(), why));
             derived
         });
         used.insert(mac);
@@ -267,8 +318,8 @@ fn is_station(mac: MacAddress) -> bool {
     first & 1 == 0 && mac.0 != [0; 6]
 }
 
-/// An address of QEMU's range (52:54:00) from a hash of the machine and the card's place.
-fn derived_mac(source: &Machine, index: usize, used: &BTreeSet<MacAddress>) -> MacAddress {
+/// An address of the target's range from a hash of the machine and the card's place.
+fn derived_mac(source: &Machine, profile: &Profile, index: usize, used: &BTreeSet<MacAddress>) -> MacAddress {
     let identity = source.bios_uuid.map_or_else(|| source.name.clone(), |uuid| uuid.to_string());
     let mut attempt = 0_u32;
     loop {
@@ -279,7 +330,7 @@ fn derived_mac(source: &Machine, index: usize, used: &BTreeSet<MacAddress>) -> M
         hash.update(index.to_le_bytes());
         hash.update(attempt.to_le_bytes());
         let [a, b, c, ..] = <[u8; 32]>::from(hash.finalize());
-        let mac = MacAddress([0x52, 0x54, 0x00, a, b, c]);
+        let mac = profile.mac([a, b, c]);
         // The cards of one machine are far fewer than the attempts.
         if !used.contains(&mac) || attempt > 1000 {
             return mac;
@@ -299,18 +350,19 @@ pub(crate) fn model_name(model: &NicModel) -> String {
         NicModel::Virtio => "virtio".to_owned(),
         NicModel::Rtl8139 => "rtl8139".to_owned(),
         NicModel::Tulip => "tulip".to_owned(),
+        NicModel::HyperV => "Hyper-V's synthetic card".to_owned(),
+        NicModel::Xen => "Xen's paravirtual card".to_owned(),
         NicModel::Other(name) => crate::text::excerpt(name, 40),
     }
 }
 
-/// The most serial ports of a PC.
-const SERIAL_PORTS: usize = 4;
-
-fn serials(source: &Machine, adapted: &mut Adapted) {
+fn serials(source: &Machine, profile: &Profile, adapted: &mut Adapted) {
+    let ports = usize::try_from(profile.limits.serial_ports).unwrap_or(usize::MAX);
     for (index, serial) in source.serials.iter().enumerate() {
-        let what = format!("serial{index}");
-        if index >= SERIAL_PORTS {
-            adapted.losses.push(Loss::dropped(Severity::Warning, what, "a PC has four serial ports at most"));
+        let what = format!("serials.{index}");
+        if index >= ports {
+            let why = format!("{} has {ports} serial ports at most", profile.name);
+            adapted.losses.push(Loss::dropped(Severity::Warning, what, why));
             continue;
         }
         let was = match &serial.target {
@@ -323,7 +375,7 @@ fn serials(source: &Machine, adapted: &mut Adapted) {
         let why = format!("it led to {was} of the source's, which does not move");
         adapted.losses.push(Loss::changed(what, "a console", why));
     }
-    adapted.machine.serials.truncate(SERIAL_PORTS);
+    adapted.machine.serials.truncate(ports);
     for serial in &mut adapted.machine.serials {
         serial.target = SerialTarget::Console;
     }

@@ -1,6 +1,7 @@
 //! Descriptions of virtual machines: bytes to [`Machine`] and back, with every loss.
 //!
 //! * [`vmx`]: VMware's `.vmx`. [`ovf`]: DMTF's Open Virtualization Format, 0.9 to 2.x.
+//! * [`DIALECTS`]: all of them, with how each is recognised, read and written.
 //! * [`package`]: a description together with its disks, as a user names it: `.ova`, `.ovf`, `.vmx` or a lone disk.
 //! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
 //! * [`libvirt`]: domain XML. [`qemu_script`]: a shell script that runs QEMU.
@@ -9,6 +10,7 @@
 //! its input. Names of files in a description stay text; only an [`image::Gate`] turns one into a file.
 
 pub mod adapt;
+mod dialects;
 pub mod libvirt;
 pub mod naming;
 pub mod ovf;
@@ -20,6 +22,7 @@ pub mod vmx;
 mod xml;
 
 pub use adapt::{Adapted, adapt};
+pub use dialects::{DIALECTS, Dialect, Head, Parse, ParseError, Render, by_name, recognise};
 pub use package::Package;
 pub use render::{DiskFile, Network, RenderError, RenderOptions, Rendered};
 

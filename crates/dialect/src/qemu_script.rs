@@ -3,14 +3,26 @@
 //! Two syntaxes meet: every word is quoted for the POSIX shell, and inside a word every value is quoted for QEMU,
 //! whose option lists double a comma. Whatever a name holds, the script runs nothing but what is written here.
 
+use crate::dialects::Dialect;
 use crate::libvirt::{network_loss, plain_serial};
 use crate::naming;
-use crate::render::{RenderError, RenderOptions, Rendered, path_text};
+use crate::render::{Network, RenderError, RenderOptions, Rendered, path_text};
 use machine::{Attachment, Bus, Clock, Firmware, Loss, Machine, Nic, RemovableKind, ScsiModel, Severity};
 use profile::Profile;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
+
+/// The dialect.
+pub static DIALECT: Dialect = Dialect {
+    name: "qemu-script",
+    description: "a shell script that runs QEMU",
+    ending: "sh",
+    executable: true,
+    recognise: |_| false,
+    parse: None,
+    render: Some(render),
+};
 
 /// Writes the script. Relative paths of disks lie beside the script.
 ///
@@ -174,9 +186,7 @@ impl<'a> Script<'a> {
             }
             boot_index(&mut value, nic.boot_order);
             self.plain("-device", value);
-            let user =
-                RenderOptions { default_network: crate::render::Network::User, ..RenderOptions::default() };
-            network_loss(nic, &user, &user.default_network, &mut self.losses);
+            network_loss(nic, &RenderOptions::default(), &Network::User, &mut self.losses);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ pub struct Rendered {
 }
 
 /// Where a machine's disks are and what it is connected to, on the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenderOptions {
     /// The name on the target; the machine's own when it is not given.
     pub name: Option<String>,
@@ -26,43 +26,46 @@ pub struct RenderOptions {
     pub nvram: Option<PathBuf>,
     /// What the source's networks are on the target, by name.
     pub networks: BTreeMap<String, Network>,
-    /// What every other network is.
-    pub default_network: Network,
-}
-
-impl Default for RenderOptions {
-    fn default() -> Self {
-        Self {
-            name: None,
-            disks: Vec::new(),
-            media: BTreeMap::new(),
-            nvram: None,
-            networks: BTreeMap::new(),
-            default_network: Network::Libvirt("default".to_owned()),
-        }
-    }
+    /// What every other network is; the dialect's own choice when it is not given.
+    pub default_network: Option<Network>,
 }
 
 /// The file that holds a disk on the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskFile {
     /// Which disk: its [`machine::Disk::id`].
     pub id: String,
     /// The file. libvirt wants it absolute; in a script, a relative one lies beside the script.
     pub path: PathBuf,
-    /// Its format: `qcow2` or `raw`.
+    /// Its format, as `anyvisor disk` calls it: `qcow2`, `vmdk`.
     pub format: String,
+    /// The format's variant: `streamOptimized`.
+    pub subformat: Option<String>,
+    /// The size that the guest sees, in bytes.
+    pub capacity: u64,
+    /// The size of the file in bytes, once it is written.
+    pub file_size: Option<u64>,
 }
 
 /// A network of the target's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// A network that libvirt manages, by name.
-    Libvirt(String),
+    /// A network that the target manages under that name: libvirt's, a port group, a virtual switch.
+    Managed(String),
     /// A bridge of the host's, by name.
     Bridge(String),
     /// The hypervisor process's own network stack: out, but not in.
     User,
+}
+
+impl Network {
+    /// Its name; `None` for the one without.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Managed(name) | Self::Bridge(name) => Some(name),
+            Self::User => None,
+        }
+    }
 }
 
 /// Why a machine could not be written.
@@ -95,6 +98,12 @@ pub enum RenderError {
         /// The bus.
         bus: Bus,
     },
+    /// A dialect of that name is not known, or is only read.
+    #[error("no description is written as {dialect:?}")]
+    Dialect {
+        /// Its name.
+        dialect: String,
+    },
     /// A network card that the target does not have: the machine was not adapted to it.
     #[error("{nic} is a {model}, which the target does not have")]
     NicModel {
@@ -114,9 +123,9 @@ impl RenderOptions {
             .ok_or_else(|| RenderError::NoFile { disk: id.to_owned() })
     }
 
-    /// What a network of the source's is on the target.
-    pub(crate) fn network(&self, name: Option<&str>) -> &Network {
-        name.and_then(|name| self.networks.get(name)).unwrap_or(&self.default_network)
+    /// What a network of the source's is on the target; `None` when nobody said.
+    pub(crate) fn network(&self, name: Option<&str>) -> Option<&Network> {
+        name.and_then(|name| self.networks.get(name)).or(self.default_network.as_ref())
     }
 }
 

@@ -51,6 +51,7 @@ fn bus_name(bus: Bus) -> &'static str {
         Bus::VirtioBlk => "virtio",
         Bus::Usb => "usb",
         Bus::Floppy => "fdc",
+        Bus::Xen => "xen",
     }
 }
 
@@ -60,6 +61,7 @@ fn scsi_name(model: ScsiModel) -> &'static str {
         ScsiModel::LsiLogic => "lsilogic",
         ScsiModel::LsiSas => "lsisas1068",
         ScsiModel::Pvscsi => "vmpvscsi",
+        ScsiModel::HyperV => "hyper-v",
         ScsiModel::VirtioScsi => "virtio-scsi",
     }
 }

@@ -48,8 +48,38 @@ impl Default for Cpu {
     }
 }
 
+/// A cell of processors with memory of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumaNode {
+    /// Its virtual processors, by number from 0.
+    pub cpus: Vec<u32>,
+    /// Its memory in bytes.
+    pub memory: u64,
+}
+
+/// What the firmware tells the guest about the machine (SMBIOS types 1 to 3): Windows' activation by the maker and
+/// cloud-init look here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Smbios {
+    /// The system's manufacturer.
+    pub manufacturer: Option<String>,
+    /// The system's product name.
+    pub product: Option<String>,
+    /// The system's version.
+    pub version: Option<String>,
+    /// The system's serial number.
+    pub serial: Option<String>,
+    /// The system's SKU number.
+    pub sku: Option<String>,
+    /// The system's family.
+    pub family: Option<String>,
+    /// The chassis' asset tag.
+    pub asset_tag: Option<String>,
+}
+
 /// A hard disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
     /// A name of ours, unique in the machine: `disk1`, `disk2`, … in order.
     pub id: String,
@@ -72,10 +102,35 @@ pub struct Disk {
     pub independent: bool,
     /// Whether other machines use it too.
     pub shared: bool,
+    /// How the host caches it; `None` leaves it to the hypervisor.
+    #[serde(default)]
+    pub cache: Option<Cache>,
+    /// Whether the guest is told that it does not rotate.
+    #[serde(default)]
+    pub ssd: bool,
+    /// Whether it is a disk or a logical unit of the source's host (VMware's raw device mapping, a passed-through disk).
+    #[serde(default)]
+    pub raw_device: bool,
+}
+
+/// How the host caches a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cache {
+    /// Not at all; the disk's own cache is flushed when the guest says so.
+    None,
+    /// Reads and writes; flushed when the guest says so.
+    WriteBack,
+    /// Reads; a write is durable when the guest hears of it.
+    WriteThrough,
+    /// Not at all, and a write is durable when the guest hears of it.
+    DirectSync,
+    /// Reads and writes, never flushed.
+    Unsafe,
 }
 
 /// Where a drive hangs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Attachment {
     /// The kind of bus.
     pub bus: Bus,
@@ -86,10 +141,11 @@ pub struct Attachment {
 }
 
 /// The kind of bus that a drive hangs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bus {
     /// Parallel ATA.
+    #[default]
     Ide,
     /// Serial ATA behind an AHCI controller.
     Sata,
@@ -99,10 +155,25 @@ pub enum Bus {
     Nvme,
     /// virtio-blk: each disk is its own PCI device.
     VirtioBlk,
+    /// Xen's paravirtual block device (`xvdX`).
+    Xen,
     /// USB mass storage.
     Usb,
     /// A floppy controller.
     Floppy,
+}
+
+impl Bus {
+    /// What a Linux guest calls the disks on it, before their letters or numbers.
+    pub fn linux_name(self) -> &'static str {
+        match self {
+            Self::VirtioBlk => "vd",
+            Self::Nvme => "nvme",
+            Self::Floppy => "fd",
+            Self::Xen => "xvd",
+            Self::Ide | Self::Sata | Self::Scsi(_) | Self::Usb => "sd",
+        }
+    }
 }
 
 /// The model of a SCSI controller.
@@ -119,10 +190,12 @@ pub enum ScsiModel {
     Pvscsi,
     /// virtio-scsi.
     VirtioScsi,
+    /// Hyper-V's synthetic controller.
+    HyperV,
 }
 
 /// A drive for media that come and go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removable {
     /// CD-ROM or floppy.
     pub kind: RemovableKind,
@@ -137,17 +210,18 @@ pub struct Removable {
 }
 
 /// The kind of a removable drive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RemovableKind {
     /// CD or DVD.
+    #[default]
     Cdrom,
     /// Floppy.
     Floppy,
 }
 
 /// A network card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
     /// A name of ours, unique in the machine: `nic1`, `nic2`, … in order.
     pub id: String,
@@ -157,6 +231,9 @@ pub struct Nic {
     pub mac: Option<MacAddress>,
     /// The network, port group or bridge, as the description names it.
     pub network: Option<String>,
+    /// The VLAN whose frames it gets untagged, 1 to 4094.
+    #[serde(default)]
+    pub vlan: Option<u16>,
     /// Whether it is connected when the machine starts.
     pub connected: bool,
     /// Its place in the boot order, from 1.
@@ -164,12 +241,13 @@ pub struct Nic {
 }
 
 /// The model of a network card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NicModel {
     /// AMD PCnet32 (VMware's vlance and flexible).
     Pcnet,
     /// Intel 82545EM.
+    #[default]
     E1000,
     /// Intel 82574L.
     E1000e,
@@ -183,6 +261,10 @@ pub enum NicModel {
     Rtl8139,
     /// DEC 21140, Hyper-V's legacy card.
     Tulip,
+    /// Hyper-V's synthetic card.
+    HyperV,
+    /// Xen's paravirtual card.
+    Xen,
     /// A model that is none of these, by the source's name for it.
     Other(String),
 }
@@ -198,6 +280,8 @@ impl fmt::Display for NicModel {
             Self::Virtio => "virtio",
             Self::Rtl8139 => "rtl8139",
             Self::Tulip => "tulip",
+            Self::HyperV => "hyper-v",
+            Self::Xen => "xen",
             Self::Other(name) => name,
         })
     }
@@ -233,9 +317,24 @@ pub struct Tpm {
     pub version: u8,
 }
 
+/// A USB controller, by the fastest that it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UsbController {
+    /// USB 1.1 (UHCI or OHCI).
+    Usb1,
+    /// USB 2.0 (EHCI).
+    Usb2,
+    /// USB 3 (xHCI).
+    Usb3,
+}
+
 /// A graphics card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Video {
+    /// The model by the source's name for it (`vga`, `qxl`, `vmsvga`), where it is said.
+    #[serde(default)]
+    pub model: Option<String>,
     /// Video memory in bytes, where it is said.
     pub memory: Option<u64>,
 }

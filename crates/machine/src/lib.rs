@@ -4,14 +4,16 @@
 //! A dialect reads a description into a `Machine` and writes one from it; between the two it is plain, owned
 //! data. This crate uses no other crate of the workspace.
 
+mod difference;
 mod hardware;
 mod loss;
 mod mac;
 mod objection;
 
+pub use difference::{Difference, differences};
 pub use hardware::{
-    Attachment, Bus, Clock, Cpu, Disk, Firmware, Nic, NicModel, Property, Removable, RemovableKind,
-    ScsiModel, SerialPort, SerialTarget, Tpm, Uefi, Video,
+    Attachment, Bus, Cache, Clock, Cpu, Disk, Firmware, Nic, NicModel, NumaNode, Property, Removable,
+    RemovableKind, ScsiModel, SerialPort, SerialTarget, Smbios, Tpm, Uefi, UsbController, Video,
 };
 pub use loss::{Loss, Severity};
 pub use mac::{MacAddress, ParseMacError};
@@ -32,8 +34,20 @@ pub struct Machine {
     pub firmware: Firmware,
     /// Processors.
     pub cpu: Cpu,
+    /// The most processors that can be plugged in while it runs; `None` when none can.
+    #[serde(default)]
+    pub max_cpus: Option<u32>,
     /// Memory in bytes.
     pub memory: u64,
+    /// The most memory that can be plugged in while it runs, in bytes; `None` when none can.
+    #[serde(default)]
+    pub max_memory: Option<u64>,
+    /// Cells of processors and memory; empty when memory is one piece.
+    #[serde(default)]
+    pub numa: Vec<NumaNode>,
+    /// What the firmware tells the guest about the machine.
+    #[serde(default)]
+    pub smbios: Smbios,
     /// Disks in the order in which the firmware and the guest would number them.
     pub disks: Vec<Disk>,
     /// CD-ROM and floppy drives.
@@ -42,6 +56,9 @@ pub struct Machine {
     pub nics: Vec<Nic>,
     /// Serial ports in port order.
     pub serials: Vec<SerialPort>,
+    /// USB controllers.
+    #[serde(default)]
+    pub usb: Vec<UsbController>,
     /// The trusted platform module.
     pub tpm: Option<Tpm>,
     /// The graphics card.
@@ -59,7 +76,7 @@ pub struct Machine {
 /// A guest operating system's identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestOs {
-    /// Whose list the identifier is from: `vmware`, `cim` (the numbers of OVF), `libosinfo`.
+    /// Whose list the identifier is from: `vmware`, `cim` (the numbers of OVF), `libosinfo`, `virtualbox`, `proxmox`.
     pub vocabulary: String,
     /// The identifier.
     pub id: String,

@@ -6,7 +6,8 @@ use std::fmt;
 /// Something that the source says and the target will not, or not in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
-    /// What it is about, as the source names it: `scsi0:1.mode`, `nic2`.
+    /// What it is about. When a description was read, as the source names it: `scsi0:1.mode`. When one is written, the
+    /// field of the machine in the form of [`crate::differences`]: `disk1.serial`, `nic2`, `smbios`.
     pub what: String,
     /// What became of it; `None` when nothing did.
     pub kept_as: Option<String>,

@@ -228,6 +228,8 @@ fn describe(
             id: disk.id.clone(),
             path: directory.join(&disk.file),
             format: disk.format.name().into(),
+            capacity: disk.virtual_size,
+            ..DiskFile::default()
         });
         RenderOptions { disks: files.collect(), ..RenderOptions::default() }
     };

@@ -1,12 +1,19 @@
-//! Hypervisors as data: which virtual hardware they give, which guest drivers that hardware needs, and how to
-//! rehearse it.
+//! Hypervisors as data: which virtual hardware they give, which guest drivers that hardware needs, how a machine is
+//! packed for them, and how to rehearse them.
 //!
 //! The dialect that renders a description, the recipe that edits a guest and the rehearsal read the same
-//! [`Profile`]. One file of `data/` is one profile.
+//! [`Profile`]. One file of `data/` is one profile; [`Release`]s of one product share it.
 
-use machine::{Bus, NicModel};
+mod builtin;
+mod hardware;
+mod packing;
+
+pub use builtin::{all, find, find_release};
+pub use hardware::{CdromHardware, DiskHardware, FirmwareKind, NicHardware, Place};
+pub use packing::{Container, DiskKind, Packing};
+
+use machine::MacAddress;
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
 
 /// What there is to know of a hypervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,21 +25,50 @@ pub struct Profile {
     pub name: String,
     /// Counts up with every change that could change a rehearsal's outcome.
     pub version: u32,
+    /// Which release of the product this is; the first of [`releases`](Self::releases) unless another was asked for.
+    #[serde(skip)]
+    pub release: Option<String>,
     /// The firmware that it offers.
     pub firmware: FirmwareSupport,
     /// What it can give one machine.
     pub limits: Limits,
+    /// Whether a device that it offers stays what it is; otherwise each becomes the preferred one of its kind.
+    #[serde(default)]
+    pub keeps_hardware: bool,
+    /// What the addresses of cards begin with that it makes up, three bytes.
+    pub mac_prefix: [u8; 3],
+    /// Releases that differ, the newest first.
+    #[serde(default, rename = "release")]
+    pub releases: Vec<Release>,
     /// Buses for disks, the preferred one first.
     pub disk: Vec<DiskHardware>,
+    /// Buses for CD-ROM drives, the preferred one first.
+    #[serde(default)]
+    pub cdrom: Vec<CdromHardware>,
     /// Network cards, the preferred one first.
     pub nic: Vec<NicHardware>,
-    /// Formats of disk images, the preferred one first.
-    pub disk_formats: Vec<String>,
+    /// How a machine is packed, the usual way first. Empty for what is only a source.
+    #[serde(default)]
+    pub packing: Vec<Packing>,
     /// What its own guest software is called: inert on any other hypervisor.
     #[serde(default)]
     pub guest_services: Vec<GuestService>,
-    /// The machine on which QEMU rehearses it; `None` for one that is only a source so far.
+    /// The machine on which QEMU rehearses it; `None` for one that is not rehearsed yet.
     pub rehearsal: Option<Rehearsal>,
+}
+
+/// A release of a hypervisor, where it differs from the newest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its name: `7.0`, `2012r2`.
+    pub name: String,
+    /// What its descriptions call the virtual hardware: VMware's hardware version, Hyper-V's configuration version.
+    pub hardware: Option<String>,
+    /// What it can give one machine.
+    pub limits: Option<Limits>,
+    /// The firmware that it offers.
+    pub firmware: Option<FirmwareSupport>,
 }
 
 /// Firmware that a hypervisor offers.
@@ -59,36 +95,14 @@ pub struct Limits {
     pub memory_gib: u64,
     /// Disks.
     pub disks: u32,
+    /// Size of one disk in GiB; unlimited when absent.
+    pub disk_gib: Option<u64>,
     /// Network cards.
     pub nics: u32,
-}
-
-/// A bus for disks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DiskHardware {
-    /// The bus.
-    pub bus: Bus,
-    /// The Linux modules that reach a disk on it, in the order in which they are loaded.
-    pub linux: Vec<String>,
-    /// What a Linux guest calls its disks: `sd`, `vd`, `nvme`.
-    pub linux_name: String,
-    /// QEMU's device for the controller, where the bus needs one.
-    pub qemu_controller: Option<String>,
-    /// QEMU's device for the disk.
-    pub qemu_disk: Option<String>,
-}
-
-/// A network card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NicHardware {
-    /// The model.
-    pub model: NicModel,
-    /// The Linux modules that drive it, in the order in which they are loaded.
-    pub linux: Vec<String>,
-    /// QEMU's device for it.
-    pub qemu: Option<String>,
+    /// Floppy drives.
+    pub floppies: u32,
+    /// Serial ports.
+    pub serial_ports: u32,
 }
 
 /// A part of a hypervisor's guest software.
@@ -111,59 +125,44 @@ pub struct Rehearsal {
     pub grade: String,
 }
 
-static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
-    [include_str!("../data/esxi.toml"), include_str!("../data/kvm.toml")]
-        .into_iter()
-        .map(|text| {
-            toml::from_str(text).unwrap_or_else(|error| panic!("a built-in profile is wrong: {error}"))
-        })
-        .collect()
-});
-
-/// All profiles, by name.
-pub fn all() -> &'static [Profile] {
-    &PROFILES
-}
-
-/// The profile of that name.
-pub fn find(id: &str) -> Option<&'static Profile> {
-    all().iter().find(|profile| profile.id == id)
-}
-
 impl Profile {
-    /// What it offers for disks on `bus`.
-    pub fn disk_hardware(&self, bus: Bus) -> Option<&DiskHardware> {
-        self.disk.iter().find(|hardware| hardware.bus == bus)
+    /// This hypervisor in an earlier release; `None` when there is none of that name.
+    pub fn with_release(&self, name: &str) -> Option<Self> {
+        let release = self.releases.iter().find(|release| release.name == name)?;
+        let mut profile = self.clone();
+        profile.release = Some(release.name.clone());
+        profile.limits = release.limits.unwrap_or(self.limits);
+        profile.firmware = release.firmware.unwrap_or(self.firmware);
+        Some(profile)
     }
 
-    /// What it offers for a network card of `model`.
-    pub fn nic_hardware(&self, model: &NicModel) -> Option<&NicHardware> {
-        self.nic.iter().find(|hardware| hardware.model == *model)
+    /// What descriptions call the virtual hardware of this release.
+    pub fn hardware_version(&self) -> Option<&str> {
+        let release = match &self.release {
+            Some(name) => self.releases.iter().find(|release| release.name == *name),
+            None => self.releases.first(),
+        };
+        release?.hardware.as_deref()
     }
 
-    /// The bus for a disk that a Linux guest knew as `sdX`, `vdX` or `nvmeX`: the first that keeps the name, else
-    /// the preferred one.
-    pub fn bus_keeping_name(&self, linux_name: &str) -> Option<&DiskHardware> {
-        self.disk.iter().find(|hardware| hardware.linux_name == linux_name).or(self.disk.first())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use machine::ScsiModel;
-
-    #[test]
-    fn built_in_profiles_are_well_formed() {
-        for profile in all() {
-            assert!(!profile.disk.is_empty() && !profile.nic.is_empty() && !profile.disk_formats.is_empty());
-            assert_eq!(find(&profile.id), Some(profile));
+    /// The packing of that name, or the usual one.
+    pub fn packing(&self, name: Option<&str>) -> Option<&Packing> {
+        match name {
+            Some(name) => self.packing.iter().find(|packing| packing.name == name),
+            None => self.packing.first(),
         }
     }
 
-    #[test]
-    fn a_scsi_disk_stays_sd_on_kvm() {
-        let kvm = find("kvm").unwrap();
-        assert_eq!(kvm.bus_keeping_name("sd").unwrap().bus, Bus::Scsi(ScsiModel::VirtioScsi));
+    /// Whether a machine can be converted for it.
+    pub fn is_target(&self) -> bool {
+        !self.packing.is_empty()
+    }
+
+    /// An address for a card, with the prefix that this hypervisor's own have.
+    pub fn mac(&self, tail: [u8; 3]) -> MacAddress {
+        let ([a, b, c], [d, e, f]) = (self.mac_prefix, tail);
+        // VMware accepts 00:50:56:00:00:00 to 00:50:56:3f:ff:ff from an administrator and keeps the rest to itself.
+        let d = if self.mac_prefix == [0x00, 0x50, 0x56] { d & 0x3f } else { d };
+        MacAddress([a, b, c, d, e, f])
     }
 }

@@ -138,14 +138,8 @@ mod tests {
         Disk {
             id: id.into(),
             attachment: Attachment { bus, controller: 0, unit: 0 },
-            source: None,
-            format: None,
-            capacity: None,
-            serial: None,
             boot_order,
-            read_only: false,
-            independent: false,
-            shared: false,
+            ..Disk::default()
         }
     }
 
@@ -158,9 +152,8 @@ mod tests {
                 id: "nic1".into(),
                 model: NicModel::Virtio,
                 mac: "00:50:56:01:02:03".parse().ok(),
-                network: None,
                 connected: true,
-                boot_order: None,
+                ..Nic::default()
             }],
             ..Machine::default()
         }

@@ -200,9 +200,8 @@ mod tests {
                 id: "nic1".into(),
                 model: machine::NicModel::Virtio,
                 mac: Some(mac),
-                network: None,
                 connected: true,
-                boot_order: None,
+                ..machine::Nic::default()
             }],
             ..Machine::default()
         };

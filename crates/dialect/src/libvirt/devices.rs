@@ -51,9 +51,10 @@ fn interface(
         NicModel::Rtl8139 => "rtl8139",
         _ => return Err(unknown()),
     };
-    let network = options.network(nic.network.as_deref());
+    let default = Network::Managed("default".to_owned());
+    let network = options.network(nic.network.as_deref()).unwrap_or(&default);
     let (kind, source) = match network {
-        Network::Libvirt(name) => ("network", Some(Element::new("source").with("network", name))),
+        Network::Managed(name) => ("network", Some(Element::new("source").with("network", name))),
         Network::Bridge(name) => ("bridge", Some(Element::new("source").with("bridge", name))),
         Network::User => ("user", None),
     };
@@ -74,12 +75,12 @@ pub(crate) fn network_loss(nic: &Nic, options: &RenderOptions, network: &Network
         return;
     };
     let kept_as = match network {
-        Network::Libvirt(name) => format!("libvirt's network {name:?}"),
+        Network::Managed(name) => format!("libvirt's network {name:?}"),
         Network::Bridge(name) => format!("the bridge {name:?}"),
         Network::User => "QEMU's user network".to_owned(),
     };
-    let what = format!("{}: network {:?}", nic.id, crate::text::excerpt(name, 60));
-    losses.push(Loss::changed(what, kept_as, "nothing says which network of the target's it is"));
+    let why = format!("nothing says which network of the target's {:?} is", crate::text::excerpt(name, 60));
+    losses.push(Loss::changed(format!("{}.network", nic.id), kept_as, why));
 }
 
 /// The serial ports, the first of which is the console too. There is always one: it is how a guest without a

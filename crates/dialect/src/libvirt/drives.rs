@@ -54,7 +54,7 @@ pub(super) fn drives(
     }
     for (index, drive) in machine.removables.iter().enumerate() {
         let medium = options.media.get(&index).map(|path| path_text(path)).transpose()?;
-        drives.push(removable(drive, medium, &mut names, losses));
+        drives.push(removable(index, drive, medium, &mut names, losses));
     }
     Ok(drives)
 }
@@ -104,7 +104,7 @@ pub(crate) fn plain_serial(disk: &Disk, losses: &mut Vec<Loss>) -> Option<String
     let plain = plain.trim().to_owned();
     if plain != serial {
         let why = "a serial number has 36 letters, digits and few other characters at most";
-        losses.push(Loss::changed(format!("{}: serial number", disk.id), &plain, why));
+        losses.push(Loss::changed(format!("{}.serial", disk.id), &plain, why));
     }
     (!plain.is_empty()).then_some(plain)
 }
@@ -127,7 +127,13 @@ fn drive_address(controller: u32, target: u32, unit: u32) -> Element {
         .with("unit", unit)
 }
 
-fn removable(drive: &Removable, medium: Option<&str>, names: &mut Names, losses: &mut Vec<Loss>) -> Element {
+fn removable(
+    index: usize,
+    drive: &Removable,
+    medium: Option<&str>,
+    names: &mut Names,
+    losses: &mut Vec<Loss>,
+) -> Element {
     let (device, bus, prefix, address) = match drive.kind {
         RemovableKind::Cdrom => ("cdrom", "sata", "sd", sata_address(drive.attachment)),
         RemovableKind::Floppy => ("floppy", "fdc", "fd", drive_address(0, 0, drive.attachment.unit)),
@@ -135,12 +141,9 @@ fn removable(drive: &Removable, medium: Option<&str>, names: &mut Names, losses:
     if medium.is_none()
         && let Some(name) = &drive.medium
     {
-        let why = "the image in the drive is not carried over: the drive is empty";
-        losses.push(Loss::dropped(
-            Severity::Change,
-            format!("{device}: {}", crate::text::excerpt(name, 80)),
-            why,
-        ));
+        let why =
+            format!("{} is not carried over: the {device} drive is empty", crate::text::excerpt(name, 80));
+        losses.push(Loss::dropped(Severity::Change, format!("removables.{index}.medium"), why));
     }
     // A drive that was disconnected at the start is one without its medium.
     let medium = medium.filter(|_| drive.connected);

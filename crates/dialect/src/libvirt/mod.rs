@@ -9,6 +9,7 @@ mod drives;
 pub(crate) use devices::network_loss;
 pub(crate) use drives::plain_serial;
 
+use crate::dialects::Dialect;
 use crate::render::{RenderError, RenderOptions, Rendered, path_text};
 use crate::xml::Element;
 use crate::{naming, text::excerpt};
@@ -17,6 +18,17 @@ use profile::Profile;
 
 /// QEMU's machine type when the profile names none.
 const DEFAULT_MACHINE: &str = "q35";
+
+/// The dialect.
+pub static DIALECT: Dialect = Dialect {
+    name: "libvirt",
+    description: "a libvirt domain (XML)",
+    ending: "xml",
+    executable: false,
+    recognise: |head| head.xml_root() == Some("domain"),
+    parse: None,
+    render: Some(render),
+};
 
 /// Writes the domain.
 ///
@@ -59,13 +71,16 @@ pub fn render(
 
 fn report(machine: &Machine, losses: &mut Vec<Loss>) {
     if !machine.properties.is_empty() {
-        let what = format!("{} settings of the source's", machine.properties.len());
-        let why = "they mean something to the source's hypervisor alone; the manifest keeps them";
-        losses.push(Loss::dropped(Severity::Note, what, why));
+        let why = format!(
+            "{} settings mean something to the source's hypervisor alone; the manifest keeps them",
+            machine.properties.len()
+        );
+        losses.push(Loss::dropped(Severity::Note, "properties", why));
     }
     if let Some(os) = &machine.guest_os {
-        let what = format!("guest operating system {} ({})", excerpt(&os.id, 60), os.vocabulary);
-        losses.push(Loss::dropped(Severity::Note, what, "libvirt does not need it"));
+        let why =
+            format!("libvirt does not need to know that it is {} ({})", excerpt(&os.id, 60), os.vocabulary);
+        losses.push(Loss::dropped(Severity::Note, "guest_os", why));
     }
 }
 

@@ -165,7 +165,7 @@ fn device(context: &Context, item: &Item, machine: &mut Machine, losses: &mut Ve
         }
         20 if storage::is_drive_controller(item) => {}
         21 => machine.serials.push(SerialPort { target: serial(item) }),
-        24 => machine.video = Some(Video { memory: video_memory(item) }),
+        24 => machine.video = Some(Video { memory: video_memory(item), ..Video::default() }),
         23 => dropped(item, losses, Severity::Note, "the target brings a USB controller of its own"),
         1 if item.subtypes.iter().any(|subtype| subtype.eq_ignore_ascii_case("vmware.vmci")) => {
             dropped(item, losses, Severity::Note, "VMCI is VMware's own way between guests");
@@ -231,7 +231,7 @@ fn nic(context: &Context, item: &Item, machine: &Machine, losses: &mut Vec<Loss>
         mac,
         network: item.connection.clone(),
         connected: item.automatic,
-        boot_order: None,
+        ..Nic::default()
     }
 }
 

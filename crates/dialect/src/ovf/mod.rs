@@ -20,11 +20,34 @@ pub use capacity::{MAX_CAPACITY, Unit};
 pub use error::{Error, Result};
 pub use references::{FileReference, VirtualDisk};
 
+use crate::Parsed;
+use crate::dialects::{Dialect, ParseError};
 use document::Document;
 use machine::{Loss, Machine};
 
 /// The longest descriptor that is read, in bytes.
 pub const MAX_SIZE: usize = 32 << 20;
+
+/// The dialect.
+pub static DIALECT: Dialect = Dialect {
+    name: "ovf",
+    description: "an OVF descriptor",
+    ending: "ovf",
+    executable: false,
+    recognise: |head| head.xml_root() == Some("Envelope"),
+    parse: Some(|bytes| {
+        let ParsedOvf { machine, losses, .. } = parse(bytes)?;
+        Ok(Parsed { machine, losses })
+    }),
+    render: None,
+};
+
+impl From<Error> for ParseError {
+    fn from(error: Error) -> Self {
+        let remedy = error.remedy();
+        Self::new(error, remedy)
+    }
+}
 
 /// An OVF descriptor that was read.
 #[derive(Clone, Debug, PartialEq)]

@@ -201,11 +201,9 @@ fn disk(context: &Context, item: &Item, places: &mut Places, losses: &mut Vec<Lo
         source: file.map(|file| file.href.clone()),
         format: format.map(str::to_owned),
         capacity,
-        serial: None,
-        boot_order: None,
-        read_only: false,
         independent: item.config("backing.diskMode").is_some_and(|mode| mode.starts_with("independent")),
         shared: item.config("backing.sharing").is_some_and(|sharing| sharing == "sharingMultiWriter"),
+        ..Disk::default()
     }))
 }
 

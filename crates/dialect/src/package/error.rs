@@ -2,7 +2,8 @@
 
 use super::Algorithm;
 use super::tar::TarError;
-use crate::{ovf, vmx};
+use crate::dialects::ParseError;
+use crate::ovf;
 use image::GateError;
 use std::path::PathBuf;
 
@@ -22,14 +23,16 @@ pub enum Error {
         #[source]
         source: GateError,
     },
-    /// The path leads to a directory.
-    #[error("{} is a directory", path.display())]
+    /// The path leads to a directory that does not hold one description.
+    #[error("{} is a directory with {} descriptions of machines", path.display(), found.len())]
     Directory {
         /// The path.
         path: PathBuf,
+        /// The descriptions in it.
+        found: Vec<PathBuf>,
     },
     /// The file is nothing that describes a machine.
-    #[error("{} is neither an OVA, an OVF descriptor, a .vmx nor a disk image", path.display())]
+    #[error("{} is nothing that describes a machine, and no disk image", path.display())]
     Unrecognised {
         /// The path.
         path: PathBuf,
@@ -92,14 +95,16 @@ pub enum Error {
         #[source]
         source: Box<ovf::Error>,
     },
-    /// The `.vmx` file cannot be read.
-    #[error("the virtual machine {} is refused", path.display())]
-    Vmx {
+    /// A description cannot be read.
+    #[error("{} is {what}, and is refused", path.display())]
+    Description {
         /// The file.
         path: PathBuf,
+        /// What it is, with its article.
+        what: &'static str,
         /// Why.
         #[source]
-        source: vmx::Error,
+        source: ParseError,
     },
     /// A disk of an OVF package holds only the differences to another.
     #[error("the disk {disk:?} of the package holds only the differences to another disk")]
@@ -164,9 +169,12 @@ impl Error {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Path { source, .. } => source.remedy(),
-            Self::Directory { .. } => "name the .ova, .ovf, .vmx or .vmdk file in it",
+            Self::Directory { .. } => {
+                "name the description in it: the .ova, .ovf, .vmx, .vmcx, .vbox, .xml, .conf or .cfg file, or a disk"
+            }
             Self::Unrecognised { .. } => {
-                "name the .ova, .ovf or .vmx file, or the disk's own .vmdk (not its -flat.vmdk or -s001.vmdk)"
+                "`anyvisor sources` lists what can be read; of a disk in several files, name the one that describes it (not \
+                 its -flat.vmdk or -s001.vmdk)"
             }
             Self::Compressed { .. } => "uncompress it first: gunzip, unxz, unzip or the like",
             Self::UnsupportedImage { .. } => {
@@ -176,7 +184,7 @@ impl Error {
             Self::NoDescriptor { .. } => "check that the archive is an OVA: it must hold an .ovf file",
             Self::SeveralDescriptors { .. } => "unpack the archive and name one of the .ovf files",
             Self::Ovf { source, .. } => source.remedy(),
-            Self::Vmx { source, .. } => source.remedy(),
+            Self::Description { source, .. } => source.remedy(),
             Self::DeltaDisk { .. } => {
                 "remove the snapshots on the source, or clone the machine, and export it again"
             }

@@ -1,6 +1,7 @@
 //! A machine made of nothing but a disk image.
 
-use super::{Error, Facts, Kind, Package, PackagedFile, Result};
+use super::recognise::{Named, Source};
+use super::{Error, Facts, Package, PackagedFile, Result};
 use block::BlockRead;
 use image::{Gate, Image};
 use machine::{
@@ -12,8 +13,38 @@ use std::sync::Arc;
 /// The memory of a machine of which nothing is known, in bytes: enough for every system of the last ten years.
 const MEMORY: u64 = 2 << 30;
 
+/// The kind of package.
+pub(super) static SOURCE: Source = Source {
+    name: "disk",
+    description: "a disk image and nothing else",
+    open: |named| recognise(named).transpose(),
+};
+
+/// A machine of a disk image alone; none when the file is no image, or raw, which everything is.
+fn recognise(named: &Named) -> Result<Option<Package>> {
+    let probe = image::probe(named.disk.as_ref())
+        .map_err(|source| Error::Read { file: named.name.clone(), source })?;
+    let whole_archive = named.is_called(&["ova", "tgz"]) || named.name.ends_with(".tar.gz");
+    if probe.gzip && whole_archive {
+        return Err(Error::Compressed { path: named.path.clone(), compression: "gzip" });
+    }
+    match probe.format.name {
+        "raw" if !probe.gzip => Ok(None),
+        "zip" | "7z" | "xz" | "bzip2" | "zstd" | "lz4" => {
+            Err(Error::Compressed { path: named.path.clone(), compression: probe.format.name })
+        }
+        _ if probe.gzip || probe.format.is_readable() => open(named).map(Some),
+        _ => Err(Error::UnsupportedImage { path: named.path.clone(), format: probe.format.description }),
+    }
+}
+
+/// The machine with the disk that the user named.
+pub(super) fn open(named: &Named) -> Result<Package> {
+    package(&named.path, &named.name, Arc::clone(&named.gate))
+}
+
 /// The machine with that disk and ordinary hardware.
-pub(super) fn package(path: &Path, name: &str, gate: Arc<dyn Gate>) -> Result<Package> {
+fn package(path: &Path, name: &str, gate: Arc<dyn Gate>) -> Result<Package> {
     let failed = |source| Error::Disk { disk: "disk1".to_owned(), source: Box::new(source) };
     let image = image::open(&gate, name).map_err(failed)?;
     let firmware = firmware(&image).map_err(|source| Error::Read { file: name.to_owned(), source })?;
@@ -23,13 +54,13 @@ pub(super) fn package(path: &Path, name: &str, gate: Arc<dyn Gate>) -> Result<Pa
         memory: MEMORY,
         disks: vec![disk(name, &image)],
         nics: vec![nic()],
-        video: Some(Video { memory: None }),
+        video: Some(Video::default()),
         ..Machine::default()
     };
     let why = "a disk says nothing of the machine around it: 2 processors, 2 GiB of memory and one network card are \
                assumed, and the firmware is told from its partition table";
     let mut package = Package {
-        kind: Kind::Disk,
+        kind: SOURCE.name,
         machine,
         losses: vec![Loss::dropped(Severity::Warning, "hardware", why)],
         facts: Facts {
@@ -55,23 +86,13 @@ fn disk(name: &str, image: &Image) -> Disk {
         source: Some(name.to_owned()),
         format: Some(image.info().format.to_owned()),
         capacity: Some(image.size()),
-        serial: None,
         boot_order: Some(1),
-        read_only: false,
-        independent: false,
-        shared: false,
+        ..Disk::default()
     }
 }
 
 fn nic() -> Nic {
-    Nic {
-        id: "nic1".to_owned(),
-        model: NicModel::E1000,
-        mac: None,
-        network: None,
-        connected: true,
-        boot_order: None,
-    }
+    Nic { id: "nic1".to_owned(), model: NicModel::E1000, connected: true, ..Nic::default() }
 }
 
 /// The type of an EFI system partition (UEFI 2.10, table 5.7), as it lies on the disk.

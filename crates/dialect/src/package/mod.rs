@@ -5,14 +5,19 @@
 //! its disks are windows over the one file, and nothing is unpacked.
 
 mod chunks;
+mod described;
+mod directory;
 mod error;
+mod local;
 mod lone;
 mod manifest;
+mod ova;
 mod recognise;
 mod tar;
 
 pub use error::{Error, Result};
 pub use manifest::{Algorithm, VerifiedDigest};
+pub use recognise::{SOURCES, Source};
 pub use tar::{Index, Member, TarError};
 
 use crate::ovf::{FileReference, ParsedOvf};
@@ -28,8 +33,8 @@ use std::sync::Arc;
 
 /// A description with its disks, opened for reading.
 pub struct Package {
-    /// What it is.
-    pub kind: Kind,
+    /// What it is: the name of a [`Source`] or of the [dialect](crate::Dialect) of its description.
+    pub kind: &'static str,
     /// The machine that it describes.
     pub machine: Machine,
     /// What the description says and the machine cannot hold, and what is to be said of the package.
@@ -43,29 +48,11 @@ pub struct Package {
     manifest: Option<Manifest>,
 }
 
-/// What a package is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// An OVF package in one tar archive.
-    Ova,
-    /// An OVF descriptor with its files beside it.
-    Ovf,
-    /// A VMware configuration with its files beside it.
-    Vmx,
-    /// A disk image and nothing else.
-    Disk,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ova => "OVA",
-            Self::Ovf => "OVF",
-            Self::Vmx => "VMX",
-            Self::Disk => "disk image",
-        })
-    }
+/// What the user allows while a package is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Directories below which a description's disks may lie too, beside its own.
+    pub within: Vec<PathBuf>,
 }
 
 /// What is known of a package beside its machine.
@@ -98,7 +85,15 @@ impl Package {
     /// # Errors
     /// [`Error`], which says what is wrong with which file, and [what to do](Error::remedy).
     pub fn open(path: &Path) -> Result<Self> {
-        recognise::open(path)
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// As [`open`](Self::open), with what the user allows.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self> {
+        recognise::open(path, options)
     }
 
     /// Opens the image of one of [the machine's](Self::machine) disks, with its whole backing chain. A disk
@@ -185,7 +180,7 @@ impl Gate for EmptyDisk {
 
 /// Puts an OVF package together, from a tar archive or a directory.
 fn ovf_package(
-    kind: Kind,
+    kind: &'static str,
     path: &Path,
     descriptor: &str,
     parsed: ParsedOvf,

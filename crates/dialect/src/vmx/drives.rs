@@ -109,6 +109,7 @@ fn disk(
         read_only: keys.flag(&format!("{}.readonly", drive.name)).unwrap_or(false),
         independent: drive.mode.starts_with("independent"),
         shared: multi_writer || shared_bus,
+        ..Disk::default()
     }
 }
 

@@ -16,12 +16,39 @@ pub use error::{Error, Result};
 pub use lexer::{Document, Entry, Line};
 
 use crate::Parsed;
+use crate::dialects::{Dialect, Head, ParseError};
 use dictionary::Dictionary;
 use machine::{Loss, Machine, Severity};
 pub(crate) use system::{guest_uuid, parse_uuid};
 
 /// The longest file that is read, in bytes: VMware's own are a few kilobytes.
 pub const MAX_SIZE: usize = 16 << 20;
+
+/// The dialect.
+pub static DIALECT: Dialect = Dialect {
+    name: "vmx",
+    description: "a VMware configuration (.vmx)",
+    ending: "vmx",
+    executable: false,
+    recognise,
+    parse: Some(|bytes| parse(bytes).map_err(ParseError::from)),
+    render: None,
+};
+
+impl From<Error> for ParseError {
+    fn from(error: Error) -> Self {
+        let remedy = error.remedy();
+        Self::new(error, remedy)
+    }
+}
+
+/// Whether a line sets what every `.vmx` says.
+fn recognise(head: &Head<'_>) -> bool {
+    head.text.lines().any(|line| {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        ["config.version", "virtualHW.version", "guestOS"].iter().any(|known| key.eq_ignore_ascii_case(known))
+    })
+}
 
 /// Reads a `.vmx` file.
 ///

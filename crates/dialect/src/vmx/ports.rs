@@ -38,7 +38,7 @@ fn nic(keys: &mut Dictionary, machine: &Machine, losses: &mut Vec<Loss>, name: &
         mac: mac(keys, losses, name),
         network: network.or(vnet).or(port_group).or(connection),
         connected: keys.flag(&format!("{name}.startconnected")).unwrap_or(true),
-        boot_order: None,
+        ..Nic::default()
     }
 }
 

@@ -140,7 +140,7 @@ fn tpm(keys: &mut Dictionary, losses: &mut Vec<Loss>) -> Option<Tpm> {
 fn video(keys: &mut Dictionary) -> Option<Video> {
     let present = keys.flag("svga.present").unwrap_or(true);
     let memory = keys.take("svga.vramsize").and_then(|size| size.trim().parse().ok());
-    present.then_some(Video { memory })
+    present.then_some(Video { memory, ..Video::default() })
 }
 
 #[cfg(test)]

@@ -95,9 +95,7 @@ fn networks_go_where_they_are_sent() {
     assert!(rendered.text.contains("<source bridge='br-dmz'/>"));
     assert!(rendered.text.contains("<source network='default'/>"));
     let said: Vec<_> = rendered.losses.iter().map(ToString::to_string).collect();
-    assert!(
-        said.iter().any(|said| said.contains("nic2: network \"VM Network\" → libvirt's network \"default\""))
-    );
+    assert!(said.iter().any(|said| said.contains("nic2.network → libvirt's network \"default\"")));
     assert!(!said.iter().any(|said| said.contains("DMZ")));
 }
 
@@ -109,7 +107,7 @@ fn media_are_in_their_drives() {
     let rendered = dialect::libvirt::render(&machine, kvm(), &options).unwrap();
     check(&rendered.text);
     assert!(rendered.text.contains("<source file='/images/boot.flp'/>"));
-    assert!(rendered.losses.iter().any(|loss| loss.what.contains("debian.iso")));
+    assert!(rendered.losses.iter().any(|loss| loss.why.contains("debian.iso")));
 }
 
 #[test]

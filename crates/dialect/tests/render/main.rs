@@ -79,6 +79,7 @@ pub fn options(machine: &Machine, directory: &Path) -> RenderOptions {
         id: disk.id.clone(),
         path: directory.join(format!("{}.qcow2", disk.id)),
         format: "qcow2".to_owned(),
+        ..DiskFile::default()
     });
     RenderOptions { disks: disks.collect(), ..RenderOptions::default() }
 }

@@ -126,6 +126,6 @@ fn losses_name_what_a_script_cannot_do() {
     let machine = dialect::adapt(&source, kvm()).machine;
     let rendered = dialect::qemu_script::render(&machine, kvm(), &options(&machine, Path::new(""))).unwrap();
     let said: Vec<_> = rendered.losses.iter().map(ToString::to_string).collect();
-    assert!(said.iter().any(|said| said.contains("network \"DMZ\" → QEMU's user network")), "{said:?}");
+    assert!(said.iter().any(|said| said.contains("nic1.network → QEMU's user network")), "{said:?}");
     assert!(said.iter().any(|said| said.contains("debian.iso")), "{said:?}");
 }

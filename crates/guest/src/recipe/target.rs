@@ -49,12 +49,7 @@ impl Target {
 fn linux_names(disks: &[Disk]) -> Vec<String> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     let mut name = |disk: &Disk| {
-        let kind = match disk.attachment.bus {
-            Bus::VirtioBlk => "vd",
-            Bus::Nvme => "nvme",
-            Bus::Floppy => "fd",
-            Bus::Ide | Bus::Sata | Bus::Scsi(_) | Bus::Usb => "sd",
-        };
+        let kind = disk.attachment.bus.linux_name();
         let count = counts.entry(kind).or_default();
         let name = LinuxNames(kind).disk(*count);
         *count = count.saturating_add(1);

@@ -190,18 +190,7 @@ pub(crate) fn machine() -> Machine {
     Machine {
         name: "debian12".into(),
         firmware: Firmware::Bios,
-        disks: vec![Disk {
-            id: "disk1".into(),
-            attachment,
-            source: None,
-            format: None,
-            capacity: None,
-            serial: None,
-            boot_order: None,
-            read_only: false,
-            independent: false,
-            shared: false,
-        }],
+        disks: vec![Disk { id: "disk1".into(), attachment, ..Disk::default() }],
         nics: vec![nic("nic1", MAC)],
         ..Machine::default()
     }
@@ -212,9 +201,8 @@ pub(crate) fn nic(id: &str, mac: &str) -> Nic {
         id: id.into(),
         model: NicModel::Vmxnet3,
         mac: Some(mac.parse().unwrap()),
-        network: None,
         connected: true,
-        boot_order: None,
+        ..Nic::default()
     }
 }
 

@@ -1,0 +1,45 @@
+//! A description with the files that it names, wherever a [`LocalGate`] finds them.
+
+use super::local::LocalGate;
+use super::recognise::Named;
+use super::{Error, Facts, Package, PackagedFile, Result, ovf_package};
+use crate::dialects::Dialect;
+use crate::ovf;
+use image::Gate;
+use std::sync::Arc;
+
+/// The longest description that is read, in bytes.
+const LIMIT: usize = 32 << 20;
+
+pub(super) fn open(named: &Named, dialect: &'static Dialect) -> Result<Package> {
+    let bytes = named.bytes(named.disk.as_ref(), LIMIT)?;
+    // An OVF descriptor says more of its files than a machine holds: pieces, sizes, digests.
+    if dialect.name == ovf::DIALECT.name {
+        let parsed = ovf::parse(&bytes)
+            .map_err(|source| Error::Ovf { path: named.path.clone(), source: Box::new(source) })?;
+        return ovf_package(dialect.name, &named.path, &named.name, parsed, Arc::clone(&named.gate));
+    }
+    let parse = dialect.parse.ok_or_else(|| Error::Unrecognised { path: named.path.clone() })?;
+    let parsed = parse(&bytes).map_err(|source| Error::Description {
+        path: named.path.clone(),
+        what: dialect.description,
+        source,
+    })?;
+    let gate: Arc<dyn Gate> =
+        Arc::new(LocalGate::new(&named.path, Arc::clone(&named.gate), &named.options.within)?);
+    let names = parsed.machine.disks.iter().filter_map(|disk| disk.source.clone());
+    let files = names
+        .map(|name| PackagedFile { size: gate.open(&name).ok().map(|disk| disk.size()), name })
+        .collect();
+    let mut package = Package {
+        kind: dialect.name,
+        machine: parsed.machine,
+        losses: parsed.losses,
+        facts: Facts { path: named.path.clone(), files, ..Facts::default() },
+        stored: Arc::clone(&gate),
+        meant: gate,
+        manifest: None,
+    };
+    package.name_after(&named.path);
+    Ok(package)
+}
