@@ -154,7 +154,10 @@ fn chain(input: &Input, below: &MemoryDisk, expected: &[u8], directory: &Path, o
     let chain = open(&top, new.format);
     assert_holds(&chain, &expected);
     let wanted = new_image(input);
+    // A chain's layers keep their names, so they need a directory of their own.
     let target = directory.join("converted");
+    std::fs::create_dir(&target).expect("it can be made");
+    let target = target.join("top");
     match image::convert_chain(&chain, &target, &wanted, options, &NoProgress) {
         Ok(made) => {
             assert_eq!(made.len(), 2);
