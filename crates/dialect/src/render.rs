@@ -2,7 +2,7 @@
 
 use machine::{Bus, Loss};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A description that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Rendered {
 pub struct RenderOptions {
     /// The name on the target; the machine's own when it is not given.
     pub name: Option<String>,
+    /// Where the description and its files will lie, absolute; relative paths are below it.
+    pub directory: Option<PathBuf>,
     /// The file of every disk.
     pub disks: Vec<DiskFile>,
     /// The images in the removable drives, by the drive's place in [`machine::Machine::removables`].
@@ -35,8 +37,10 @@ pub struct RenderOptions {
 pub struct DiskFile {
     /// Which disk: its [`machine::Disk::id`].
     pub id: String,
-    /// The file. libvirt wants it absolute; in a script, a relative one lies beside the script.
+    /// The file. A relative one lies beside the description.
     pub path: PathBuf,
+    /// The target's storage that is to hold it, by the target's name for it; its usual one when absent.
+    pub storage: Option<String>,
     /// Its format, as `anyvisor disk` calls it: `qcow2`, `vmdk`.
     pub format: String,
     /// The format's variant: `streamOptimized`.
@@ -115,6 +119,16 @@ pub enum RenderError {
 }
 
 impl RenderOptions {
+    /// A path of a file, absolute.
+    pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf, RenderError> {
+        let absolute =
+            self.directory.as_ref().map_or_else(|| path.to_path_buf(), |directory| directory.join(path));
+        match absolute.is_absolute() {
+            true => Ok(absolute),
+            false => Err(RenderError::Relative { path: path.to_path_buf() }),
+        }
+    }
+
     /// The file of a disk.
     pub(crate) fn disk(&self, id: &str) -> Result<&DiskFile, RenderError> {
         self.disks

@@ -35,6 +35,9 @@ pub struct Profile {
     /// Whether a device that it offers stays what it is; otherwise each becomes the preferred one of its kind.
     #[serde(default)]
     pub keeps_hardware: bool,
+    /// Whether guests are edited for it: its drivers put into their initramfs, their names kept.
+    #[serde(default)]
+    pub edits_guests: bool,
     /// What the addresses of cards begin with that it makes up, three bytes.
     pub mac_prefix: [u8; 3],
     /// Releases that differ, the newest first.

@@ -5,6 +5,7 @@ use crate::xml::Element;
 use machine::{Attachment, Bus, Disk, Loss, Machine, Removable, RemovableKind, ScsiModel, Severity};
 use profile::Profile;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Names of target devices as libvirt hands them out: `sda`, …, `sdz`, `sdaa`, ….
 #[derive(Default)]
@@ -50,7 +51,9 @@ pub(super) fn drives(
     let mut drives = Vec::new();
     for disk in &machine.disks {
         let serial = plain_serial(disk, losses);
-        drives.push(hard_disk(disk, profile, options.disk(&disk.id)?, serial, &mut names)?);
+        let file = options.disk(&disk.id)?;
+        let path = options.absolute(&file.path)?;
+        drives.push(hard_disk(disk, profile, (file, path), serial, &mut names)?);
     }
     for (index, drive) in machine.removables.iter().enumerate() {
         let medium = options.media.get(&index).map(|path| path_text(path)).transpose()?;
@@ -62,16 +65,13 @@ pub(super) fn drives(
 fn hard_disk(
     disk: &Disk,
     profile: &Profile,
-    file: &DiskFile,
+    (file, path): (&DiskFile, PathBuf),
     serial: Option<String>,
     names: &mut Names,
 ) -> Result<Element, RenderError> {
     let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
     let hardware = profile.disk_hardware(disk.attachment.bus).ok_or_else(unknown)?;
-    let path = path_text(&file.path)?;
-    if !file.path.is_absolute() {
-        return Err(RenderError::Relative { path: file.path.clone() });
-    }
+    let path = path_text(&path)?;
     let (bus, prefix, address) = match hardware.bus {
         Bus::Scsi(ScsiModel::VirtioScsi) => ("scsi", "sd", Some(scsi_address(disk.attachment))),
         Bus::Sata => ("sata", "sd", Some(sata_address(disk.attachment))),
