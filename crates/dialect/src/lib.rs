@@ -3,6 +3,7 @@
 //! * [`vmx`]: VMware's `.vmx`. [`ovf`]: DMTF's Open Virtualization Format, 0.9 to 2.x.
 //! * [`DIALECTS`]: all of them, with how each is recognised, read and written.
 //! * [`package`]: a description together with its disks, as a user names it: `.ova`, `.ovf`, `.vmx` or a lone disk.
+//! * [`guest_os`]: names of systems between the hypervisors' lists.
 //! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
 //! * [`libvirt`]: domain XML. [`qemu_script`]: a shell script that runs QEMU.
 //!
@@ -11,6 +12,7 @@
 
 pub mod adapt;
 mod dialects;
+pub mod guest_os;
 pub mod libvirt;
 pub mod naming;
 pub mod ovf;

@@ -144,7 +144,7 @@ impl RenderOptions {
 }
 
 /// A path as text.
-pub(crate) fn path_text(path: &std::path::Path) -> Result<&str, RenderError> {
+pub(crate) fn path_text(path: &Path) -> Result<&str, RenderError> {
     path.to_str()
         .filter(|text| text.chars().all(|c| crate::xml::is_xml(c) && c != '\r'))
         .ok_or_else(|| RenderError::NotText { path: path.to_path_buf() })

@@ -1,0 +1,187 @@
+//! The systems that some hypervisor has a name for.
+
+use super::Family;
+use Family::{Bsd, Linux, Other, Solaris, Windows};
+
+/// What a system is called everywhere. Two rows may share a name where a vocabulary does not tell them apart; the first
+/// of them is what the name is taken for.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) family: Family,
+    pub(super) bits: u8,
+    /// In a `.vmx`: `guestOS`.
+    pub(super) vmware: &'static str,
+    /// In the vSphere API and in OVF's `vmw:osType`: VirtualMachineGuestOsIdentifier.
+    pub(super) vsphere: &'static str,
+    /// CIM_OperatingSystem.OSType, as OVF's OperatingSystemSection has it.
+    pub(super) cim: &'static str,
+    /// libosinfo's short identifier.
+    pub(super) libosinfo: &'static str,
+    /// VirtualBox's `OSType`.
+    pub(super) virtualbox: &'static str,
+    /// Proxmox' `ostype`.
+    pub(super) proxmox: &'static str,
+}
+
+type Names = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+
+const fn row(family: Family, bits: u8, names: Names) -> Row {
+    let (vmware, vsphere, cim, libosinfo, virtualbox, proxmox) = names;
+    Row { family, bits, vmware, vsphere, cim, libosinfo, virtualbox, proxmox }
+}
+
+/// The columns: VMware's configuration, vSphere, CIM, libosinfo, VirtualBox, Proxmox. Where a vocabulary has no name,
+/// it is the nearest that it has. The general ones and the newest stand first.
+#[rustfmt::skip]
+pub(super) static TABLE: &[Row] = &[
+    row(Other, 64, ("other-64", "otherGuest64", "102", "unknown", "Other_64", "other")),
+    row(Other, 32, ("other", "otherGuest", "1", "unknown", "Other", "other")),
+
+    // VirtualBox exports the numbers from 116 on (CIM 2.52); VMware stays at 112 to 114 and adds its own name.
+    row(Windows, 64, ("windows9-64", "windows9_64Guest", "120", "win10", "Windows10_64", "win10")),
+    row(Windows, 32, ("windows9", "windows9Guest", "119", "win10", "Windows10", "win10")),
+    row(Windows, 64, ("windows11-64", "windows11_64Guest", "120", "win11", "Windows11_64", "win11")),
+    row(Windows, 64, ("windows8-64", "windows8_64Guest", "114", "win8", "Windows8_64", "win8")),
+    row(Windows, 32, ("windows8", "windows8Guest", "113", "win8", "Windows8", "win8")),
+    row(Windows, 64, ("windows8-64", "windows8_64Guest", "117", "win8.1", "Windows81_64", "win8")),
+    row(Windows, 32, ("windows8", "windows8Guest", "116", "win8.1", "Windows81", "win8")),
+    row(Windows, 64, ("windows7-64", "windows7_64Guest", "105", "win7", "Windows7_64", "win7")),
+    row(Windows, 32, ("windows7", "windows7Guest", "105", "win7", "Windows7", "win7")),
+    row(Windows, 64, ("winvista-64", "winVista64Guest", "74", "winvista", "WindowsVista_64", "wvista")),
+    row(Windows, 32, ("winvista", "winVistaGuest", "73", "winvista", "WindowsVista", "wvista")),
+    row(Windows, 64, ("winxppro-64", "winXPPro64Guest", "71", "winxp", "WindowsXP_64", "wxp")),
+    row(Windows, 32, ("winxppro", "winXPProGuest", "67", "winxp", "WindowsXP", "wxp")),
+    row(Windows, 32, ("winxphome", "winXPHomeGuest", "67", "winxp", "WindowsXP", "wxp")),
+    row(Windows, 64, ("windows9srv-64", "windows9Server64Guest", "118", "win2k16", "Windows2016_64", "win10")),
+    row(Windows, 64, ("windows2019srv-64", "windows2019srv_64Guest", "118", "win2k19", "Windows2019_64", "win10")),
+    // VMware names a system before its maker does: the server after 2019 is 2022, the one after 2022 is 2025.
+    row(Windows, 64, ("windows2019srvnext-64", "windows2019srvNext_64Guest", "118", "win2k22", "Windows2022_64", "win11")),
+    row(Windows, 64, ("windows2022srvnext-64", "windows2022srvNext_64Guest", "118", "win2k25", "Windows2022_64", "win11")),
+    row(Windows, 64, ("windows8srv-64", "windows8Server64Guest", "112", "win2k12", "Windows2012_64", "win8")),
+    row(Windows, 64, ("windows8srv-64", "windows8Server64Guest", "115", "win2k12r2", "Windows2012_64", "win8")),
+    row(Windows, 64, ("longhorn-64", "winLonghorn64Guest", "77", "win2k8", "Windows2008_64", "w2k8")),
+    row(Windows, 32, ("longhorn", "winLonghornGuest", "76", "win2k8", "Windows2008", "w2k8")),
+    row(Windows, 64, ("windows7srv-64", "windows7Server64Guest", "103", "win2k8r2", "Windows2008_64", "win7")),
+    row(Windows, 64, ("winnetstandard-64", "winNetStandard64Guest", "70", "win2k3", "Windows2003_64", "w2k3")),
+    row(Windows, 32, ("winnetstandard", "winNetStandardGuest", "69", "win2k3", "Windows2003", "w2k3")),
+    row(Windows, 64, ("winnetenterprise-64", "winNetEnterprise64Guest", "70", "win2k3", "Windows2003_64", "w2k3")),
+    row(Windows, 32, ("winnetenterprise", "winNetEnterpriseGuest", "69", "win2k3", "Windows2003", "w2k3")),
+    row(Windows, 64, ("winnetdatacenter-64", "winNetDatacenter64Guest", "70", "win2k3", "Windows2003_64", "w2k3")),
+    row(Windows, 32, ("winnetdatacenter", "winNetDatacenterGuest", "69", "win2k3", "Windows2003", "w2k3")),
+    row(Windows, 32, ("winnetweb", "winNetWebGuest", "69", "win2k3", "Windows2003", "w2k3")),
+    row(Windows, 32, ("winnetbusiness", "winNetBusinessGuest", "69", "win2k3", "Windows2003", "w2k3")),
+    row(Windows, 32, ("win2000pro", "win2000ProGuest", "58", "win2k", "Windows2000", "w2k")),
+    row(Windows, 32, ("win2000serv", "win2000ServGuest", "58", "win2k", "Windows2000", "w2k")),
+    row(Windows, 32, ("win2000advserv", "win2000AdvServGuest", "58", "win2k", "Windows2000", "w2k")),
+    row(Windows, 32, ("winnt", "winNTGuest", "18", "winnt4.0", "WindowsNT4", "other")),
+    row(Windows, 32, ("winme", "winMeGuest", "63", "winme", "WindowsMe", "other")),
+    row(Windows, 32, ("win98", "win98Guest", "17", "win98", "Windows98", "other")),
+    row(Windows, 32, ("win95", "win95Guest", "16", "win95", "Windows95", "other")),
+    row(Other, 32, ("dos", "dosGuest", "14", "msdos6.22", "DOS", "other")),
+
+    row(Linux, 64, ("otherlinux-64", "otherLinux64Guest", "101", "linux2022", "Linux_64", "l26")),
+    row(Linux, 32, ("otherlinux", "otherLinuxGuest", "36", "linux2022", "Linux", "l26")),
+    row(Linux, 64, ("other6xlinux-64", "other6xLinux64Guest", "101", "linux2022", "Linux26_64", "l26")),
+    row(Linux, 32, ("other6xlinux", "other6xLinuxGuest", "36", "linux2022", "Linux26", "l26")),
+    row(Linux, 64, ("other5xlinux-64", "other5xLinux64Guest", "101", "linux2020", "Linux26_64", "l26")),
+    row(Linux, 32, ("other5xlinux", "other5xLinuxGuest", "36", "linux2020", "Linux26", "l26")),
+    row(Linux, 64, ("other4xlinux-64", "other4xLinux64Guest", "101", "linux2018", "Linux26_64", "l26")),
+    row(Linux, 32, ("other4xlinux", "other4xLinuxGuest", "36", "linux2018", "Linux26", "l26")),
+    row(Linux, 64, ("other3xlinux-64", "other3xLinux64Guest", "101", "linux2016", "Linux26_64", "l26")),
+    row(Linux, 32, ("other3xlinux", "other3xLinuxGuest", "36", "linux2016", "Linux26", "l26")),
+    row(Linux, 64, ("other26xlinux-64", "other26xLinux64Guest", "100", "linux2016", "Linux26_64", "l26")),
+    row(Linux, 32, ("other26xlinux", "other26xLinuxGuest", "99", "linux2016", "Linux26", "l26")),
+    row(Linux, 64, ("other24xlinux-64", "other24xLinux64Guest", "98", "linux2016", "Linux24_64", "l24")),
+    row(Linux, 32, ("other24xlinux", "other24xLinuxGuest", "97", "linux2016", "Linux24", "l24")),
+
+    row(Linux, 64, ("rhel9-64", "rhel9_64Guest", "80", "rhel9-unknown", "RedHat9_64", "l26")),
+    row(Linux, 64, ("rhel8-64", "rhel8_64Guest", "80", "rhel8-unknown", "RedHat8_64", "l26")),
+    row(Linux, 64, ("rhel7-64", "rhel7_64Guest", "80", "rhel7-unknown", "RedHat7_64", "l26")),
+    row(Linux, 64, ("rhel6-64", "rhel6_64Guest", "80", "rhel6-unknown", "RedHat6_64", "l26")),
+    row(Linux, 32, ("rhel6", "rhel6Guest", "79", "rhel6-unknown", "RedHat6", "l26")),
+    row(Linux, 64, ("rhel5-64", "rhel5_64Guest", "80", "rhel5.11", "RedHat5_64", "l26")),
+    row(Linux, 32, ("rhel5", "rhel5Guest", "79", "rhel5.11", "RedHat5", "l26")),
+    row(Linux, 64, ("rhel4-64", "rhel4_64Guest", "80", "rhel4.9", "RedHat4_64", "l26")),
+    row(Linux, 32, ("rhel4", "rhel4Guest", "79", "rhel4.9", "RedHat4", "l26")),
+    row(Linux, 64, ("rhel3-64", "rhel3_64Guest", "80", "rhel3.9", "RedHat_64", "l24")),
+    row(Linux, 32, ("rhel3", "rhel3Guest", "79", "rhel3.9", "RedHat3", "l24")),
+    row(Linux, 32, ("rhel2", "rhel2Guest", "79", "rhel2.1", "RedHat", "l24")),
+    row(Linux, 64, ("rockylinux-64", "rockylinux_64Guest", "101", "rocky-unknown", "RedHat_64", "l26")),
+    row(Linux, 64, ("almalinux-64", "almalinux_64Guest", "101", "almalinux9", "RedHat_64", "l26")),
+    row(Linux, 64, ("centos9-64", "centos9_64Guest", "107", "centos-stream9", "RedHat9_64", "l26")),
+    row(Linux, 64, ("centos8-64", "centos8_64Guest", "107", "centos8", "RedHat8_64", "l26")),
+    row(Linux, 64, ("centos7-64", "centos7_64Guest", "107", "centos7.0", "RedHat7_64", "l26")),
+    row(Linux, 64, ("centos6-64", "centos6_64Guest", "107", "centos6.10", "RedHat6_64", "l26")),
+    row(Linux, 32, ("centos6", "centos6Guest", "106", "centos6.10", "RedHat6", "l26")),
+    row(Linux, 64, ("centos-64", "centos64Guest", "107", "centos5.11", "RedHat_64", "l26")),
+    row(Linux, 32, ("centos", "centosGuest", "106", "centos5.11", "RedHat", "l26")),
+    row(Linux, 64, ("oraclelinux9-64", "oracleLinux9_64Guest", "109", "ol9-unknown", "Oracle9_64", "l26")),
+    row(Linux, 64, ("oraclelinux8-64", "oracleLinux8_64Guest", "109", "ol8.5", "Oracle8_64", "l26")),
+    row(Linux, 64, ("oraclelinux7-64", "oracleLinux7_64Guest", "109", "ol7.9", "Oracle7_64", "l26")),
+    row(Linux, 64, ("oraclelinux6-64", "oracleLinux6_64Guest", "109", "ol6.10", "Oracle6_64", "l26")),
+    row(Linux, 32, ("oraclelinux6", "oracleLinux6Guest", "108", "ol6.10", "Oracle6", "l26")),
+    row(Linux, 64, ("oraclelinux-64", "oracleLinux64Guest", "109", "ol5.11", "Oracle_64", "l26")),
+    row(Linux, 32, ("oraclelinux", "oracleLinuxGuest", "108", "ol5.11", "Oracle", "l26")),
+    row(Linux, 64, ("fedora-64", "fedora64Guest", "101", "fedora-unknown", "Fedora_64", "l26")),
+    row(Linux, 32, ("fedora", "fedoraGuest", "36", "fedora-unknown", "Fedora", "l26")),
+
+    row(Linux, 64, ("sles15-64", "sles15_64Guest", "85", "sle15", "SUSE_LE_64", "l26")),
+    row(Linux, 64, ("sles12-64", "sles12_64Guest", "85", "sles12", "SUSE_LE_64", "l26")),
+    row(Linux, 64, ("sles11-64", "sles11_64Guest", "85", "sles11", "SUSE_LE_64", "l26")),
+    row(Linux, 32, ("sles11", "sles11Guest", "84", "sles11", "SUSE_LE", "l26")),
+    row(Linux, 64, ("sles10-64", "sles10_64Guest", "85", "sles10", "SUSE_LE_64", "l26")),
+    row(Linux, 32, ("sles10", "sles10Guest", "84", "sles10", "SUSE_LE", "l26")),
+    row(Linux, 64, ("sles-64", "sles64Guest", "85", "sles9", "SUSE_LE_64", "l26")),
+    row(Linux, 32, ("sles", "slesGuest", "84", "sles9", "SUSE_LE", "l26")),
+    row(Linux, 64, ("opensuse-64", "opensuse64Guest", "83", "opensuse-unknown", "OpenSUSE_64", "l26")),
+    row(Linux, 32, ("opensuse", "opensuseGuest", "82", "opensuse-unknown", "OpenSUSE", "l26")),
+    row(Linux, 64, ("suse-64", "suse64Guest", "83", "opensuse10.2", "OpenSUSE_64", "l26")),
+    row(Linux, 32, ("suse", "suseGuest", "82", "opensuse10.2", "OpenSUSE", "l26")),
+
+    row(Linux, 64, ("debian12-64", "debian12_64Guest", "96", "debian12", "Debian12_64", "l26")),
+    row(Linux, 32, ("debian12", "debian12Guest", "95", "debian12", "Debian12", "l26")),
+    row(Linux, 64, ("debian11-64", "debian11_64Guest", "96", "debian11", "Debian11_64", "l26")),
+    row(Linux, 32, ("debian11", "debian11Guest", "95", "debian11", "Debian11", "l26")),
+    row(Linux, 64, ("debian10-64", "debian10_64Guest", "96", "debian10", "Debian10_64", "l26")),
+    row(Linux, 32, ("debian10", "debian10Guest", "95", "debian10", "Debian10", "l26")),
+    row(Linux, 64, ("debian9-64", "debian9_64Guest", "96", "debian9", "Debian9_64", "l26")),
+    row(Linux, 32, ("debian9", "debian9Guest", "95", "debian9", "Debian9", "l26")),
+    row(Linux, 64, ("debian8-64", "debian8_64Guest", "96", "debian8", "Debian8_64", "l26")),
+    row(Linux, 32, ("debian8", "debian8Guest", "95", "debian8", "Debian8", "l26")),
+    row(Linux, 64, ("debian7-64", "debian7_64Guest", "96", "debian7", "Debian7_64", "l26")),
+    row(Linux, 32, ("debian7", "debian7Guest", "95", "debian7", "Debian7", "l26")),
+    row(Linux, 64, ("debian6-64", "debian6_64Guest", "96", "debian6", "Debian6_64", "l26")),
+    row(Linux, 32, ("debian6", "debian6Guest", "95", "debian6", "Debian6", "l26")),
+    row(Linux, 64, ("debian5-64", "debian5_64Guest", "96", "debian5", "Debian5_64", "l26")),
+    row(Linux, 32, ("debian5", "debian5Guest", "95", "debian5", "Debian5", "l26")),
+    row(Linux, 64, ("debian4-64", "debian4_64Guest", "96", "debian4", "Debian4_64", "l26")),
+    row(Linux, 32, ("debian4", "debian4Guest", "95", "debian4", "Debian4", "l26")),
+    row(Linux, 64, ("ubuntu-64", "ubuntu64Guest", "94", "ubuntu-lts-latest", "Ubuntu_64", "l26")),
+    row(Linux, 32, ("ubuntu", "ubuntuGuest", "93", "ubuntu-lts-latest", "Ubuntu", "l26")),
+    row(Linux, 64, ("mandriva-64", "mandriva64Guest", "90", "mandriva2011", "Mandriva_64", "l26")),
+    row(Linux, 32, ("mandriva", "mandrivaGuest", "89", "mandriva2011", "Mandriva", "l26")),
+    row(Linux, 64, ("vmware-photon-64", "vmwarePhoton64Guest", "101", "linux2020", "Linux26_64", "l26")),
+    row(Linux, 64, ("amazonlinux2-64", "amazonlinux2_64Guest", "101", "linux2018", "Linux26_64", "l26")),
+    row(Linux, 64, ("amazonlinux3-64", "amazonlinux3_64Guest", "101", "linux2022", "Linux26_64", "l26")),
+    row(Linux, 64, ("coreos-64", "coreos64Guest", "101", "fedora-coreos-stable", "Linux26_64", "l26")),
+
+    row(Bsd, 64, ("freebsd-64", "freebsd64Guest", "78", "freebsd10.4", "FreeBSD_64", "other")),
+    row(Bsd, 32, ("freebsd", "freebsdGuest", "42", "freebsd10.4", "FreeBSD", "other")),
+    row(Bsd, 64, ("freebsd14-64", "freebsd14_64Guest", "78", "freebsd14.0", "FreeBSD_64", "other")),
+    row(Bsd, 64, ("freebsd13-64", "freebsd13_64Guest", "78", "freebsd13.1", "FreeBSD_64", "other")),
+    row(Bsd, 64, ("freebsd12-64", "freebsd12_64Guest", "78", "freebsd12.3", "FreeBSD_64", "other")),
+    row(Bsd, 64, ("freebsd11-64", "freebsd11_64Guest", "78", "freebsd11.4", "FreeBSD_64", "other")),
+    row(Bsd, 64, ("other-64", "otherGuest64", "65", "openbsd7.0", "OpenBSD_64", "other")),
+    row(Bsd, 64, ("other-64", "otherGuest64", "43", "netbsd9.0", "NetBSD_64", "other")),
+    row(Solaris, 64, ("solaris11-64", "solaris11_64Guest", "81", "solaris11", "Solaris11_64", "solaris")),
+    row(Solaris, 64, ("solaris10-64", "solaris10_64Guest", "81", "solaris10", "Solaris_64", "solaris")),
+    row(Solaris, 32, ("solaris10", "solaris10Guest", "29", "solaris10", "Solaris", "solaris")),
+    row(Solaris, 32, ("solaris9", "solaris9Guest", "29", "solaris9", "Solaris", "solaris")),
+    row(Other, 64, ("vmkernel8", "vmkernel8Guest", "104", "unknown", "Other_64", "other")),
+    row(Other, 64, ("vmkernel7", "vmkernel7Guest", "104", "unknown", "Other_64", "other")),
+    row(Other, 64, ("vmkernel65", "vmkernel65Guest", "104", "unknown", "Other_64", "other")),
+    row(Other, 64, ("vmkernel6", "vmkernel6Guest", "104", "unknown", "Other_64", "other")),
+    row(Other, 64, ("vmkernel5", "vmkernel5Guest", "104", "unknown", "Other_64", "other")),
+    row(Other, 32, ("netware6", "netware6Guest", "21", "netware6", "Netware", "other")),
+    row(Other, 32, ("netware5", "netware5Guest", "21", "netware5", "Netware", "other")),
+];
