@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::disk::Disk;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use profile::Profile;
 use std::path::PathBuf;
 
 /// Move virtual machines between hypervisors, with proof that they boot.
@@ -22,21 +23,58 @@ const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 t
 pub(crate) enum Command {
     /// Say what a machine is: its hardware, its disks, and the system inside them
     Inspect(Inspect),
+    /// Read a description alone, its disks there or not, and say what it says, in another dialect if wanted
+    Describe(Describe),
     /// Make a machine for another hypervisor
     Convert(Convert),
     /// Boot a throwaway copy on a hypervisor's virtual hardware, and show the evidence
     Rehearse(Rehearse),
     /// Convert, examine, check, compare, make and serve virtual disks by themselves
     Disk(Disk),
+    /// List what can be read
+    Sources(Listing),
+    /// List the hypervisors to which machines can be moved, with their limits
+    Targets(Listing),
     /// Look after the small virtual machine in which guests are edited
     Appliance(Appliance),
+}
+
+/// `anyvisor sources`, `anyvisor targets`.
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `anyvisor describe`.
+#[derive(Debug, Args)]
+pub(crate) struct Describe {
+    /// What `anyvisor sources` lists; several, or a directory of them, are described one after the other
+    #[arg(required = true)]
+    pub(crate) sources: Vec<PathBuf>,
+    /// The dialect in which to say it; by default the machine as Anyvisor sees it
+    #[arg(long = "as", value_name = "DIALECT")]
+    pub(crate) dialect: Option<String>,
+    /// The hypervisor on whose hardware the machine is to be; by default the first that speaks the dialect
+    #[arg(long, value_name = "TARGET[:RELEASE]", value_parser = crate::target::parse)]
+    pub(crate) to: Option<&'static Profile>,
+    /// What a network of the source's is on the target, as for `convert`
+    #[arg(long, value_name = "SOURCE=TARGET")]
+    pub(crate) map_network: Vec<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `anyvisor inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// An .ova, .ovf or .vmx file, or a lone disk image
+    /// What `anyvisor sources` lists: a description, a package, a directory of one, or a lone disk image
     pub(crate) source: PathBuf,
+    /// A directory below which its disks may lie too, beside the description's own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) within: Vec<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -45,20 +83,36 @@ pub(crate) struct Inspect {
 /// `anyvisor convert`.
 #[derive(Debug, Args)]
 pub(crate) struct Convert {
-    /// An .ova, .ovf or .vmx file, or a lone disk image; it is only read
+    /// What `anyvisor sources` lists: a description, a package, a directory of one, or a lone disk image; it is only read
     pub(crate) source: PathBuf,
-    /// The hypervisor to move to
-    #[arg(long, value_name = "TARGET", value_parser = ["kvm"])]
-    pub(crate) to: String,
+    /// The hypervisor to move to, with its release where that matters: `kvm`, `esxi:7.0` (`anyvisor targets` lists them)
+    #[arg(long, value_name = "TARGET[:RELEASE]", value_parser = crate::target::parse)]
+    pub(crate) to: &'static Profile,
+    /// How the new machine is packed: `files`, `ova`, … ; the target's usual way by default
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) package: Option<String>,
+    /// Hyper-V's generation of machines, when it has to be that one: 1 is BIOS, 2 is UEFI
+    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) generation: Option<u8>,
     /// The directory that receives the new machine
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
     /// The new machine's name, instead of the source's
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// The format of the new disks
-    #[arg(long, value_name = "FORMAT", default_value = "qcow2")]
-    pub(crate) disk_format: DiskFormat,
+    /// The format of the new disks; the package's usual one by default
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) disk_format: Option<String>,
+    /// What a network of the source's is on the target, or a file of such lines: `VM Network=br0`, `*=network:default`, `@FILE`
+    #[arg(long, value_name = "SOURCE=TARGET")]
+    pub(crate) map_network: Vec<String>,
+    /// Which storage of the target's holds the disks of one of the source's, or a file of such lines: `datastore1=local-lvm`,
+    /// `@FILE`
+    #[arg(long, value_name = "SOURCE=TARGET")]
+    pub(crate) map_storage: Vec<String>,
+    /// A directory below which the source's disks may lie too, beside the description's own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) within: Vec<PathBuf>,
     /// Convert the disks and the description, and leave the guest inside as it is
     #[arg(long)]
     pub(crate) disks_only: bool,
@@ -105,24 +159,6 @@ pub(crate) struct Appliance {
 pub(crate) enum ApplianceCommand {
     /// Fetch a kernel for it from this system's packages, into the user's cache
     Install,
-}
-
-/// The format of new disks.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum DiskFormat {
-    /// QEMU's copy-on-write format
-    Qcow2,
-    /// The bytes as the guest sees them, in a sparse file
-    Raw,
-}
-
-impl From<DiskFormat> for migrate::plan::DiskFormat {
-    fn from(format: DiskFormat) -> Self {
-        match format {
-            DiskFormat::Qcow2 => Self::Qcow2,
-            DiskFormat::Raw => Self::Raw,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,16 @@
 
 use crate::args::Convert;
 use crate::exit::Exit;
+use crate::mapped::mapping;
 use crate::output::{self, clean, count, print, print_json, size};
 use crate::progress;
 use crate::rehearse::options;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use guest::fs::recording::Edit;
 use migrate::convert::{Conversion, Outcome, Preview};
 use migrate::manifest::{GuestRecord, Manifest};
 use migrate::plan::{GuestPlan, Plan, Request};
+use profile::FirmwareKind;
 use std::path::Path;
 
 /// Runs the command.
@@ -17,11 +19,18 @@ pub(crate) fn run(args: &Convert) -> Result<Exit> {
     let conversion = Conversion {
         source: &args.source,
         output: &args.output,
-        profile: profile::find(&args.to).with_context(|| format!("there is no profile {:?}", args.to))?,
+        within: &args.within,
+        profile: args.to,
         request: Request {
             name: args.name.clone(),
-            disk_format: args.disk_format.into(),
+            packing: args.package.clone(),
+            disk_kind: args.disk_format.clone(),
             disks_only: args.disks_only,
+            firmware: args.generation.map(|generation| match generation {
+                1 => FirmwareKind::Bios,
+                _ => FirmwareKind::Uefi,
+            }),
+            mapping: mapping(&args.map_network, &args.map_storage)?,
         },
         dry_run: args.dry_run,
         rehearse: args.rehearse.then(|| options(args.timeout)),

@@ -94,7 +94,7 @@ fn beneath(error: &image::Error) -> &image::Error {
 }
 
 /// The error and its causes on one line, without those that repeat the one above them.
-fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.ends_with(&cause) {

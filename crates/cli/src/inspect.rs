@@ -10,7 +10,7 @@ use migrate::plan::{DiskFacts, Facts};
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Result<Exit> {
-    let facts = migrate::inspect::inspect(&args.source, progress::reporter().as_ref())?;
+    let facts = migrate::inspect::inspect(&args.source, &args.within, progress::reporter().as_ref())?;
     match args.json {
         true => print_json(&facts)?,
         false => print(&text(&facts))?,
@@ -31,7 +31,7 @@ fn text(facts: &Facts) -> String {
     text
 }
 
-fn machine_text(machine: &Machine) -> String {
+pub(crate) fn machine_text(machine: &Machine) -> String {
     let firmware = match &machine.firmware {
         Firmware::Bios => "BIOS",
         Firmware::Uefi(uefi) if uefi.secure_boot => "UEFI with secure boot",

@@ -3,12 +3,15 @@
 mod appliance;
 mod args;
 mod convert;
+mod describe;
 mod disk;
 mod exit;
 mod inspect;
+mod mapped;
 mod output;
 mod progress;
 mod rehearse;
+mod target;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -21,9 +24,12 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match cli.command {
         Command::Inspect(args) => inspect::run(&args),
+        Command::Describe(args) => describe::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Disk(args) => disk::run(&args),
+        Command::Sources(args) => target::sources(&args),
+        Command::Targets(args) => target::targets(&args),
         Command::Appliance(args) => appliance::run(&args),
     };
     done.unwrap_or_else(|error| exit::report(&error)).into()

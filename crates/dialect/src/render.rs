@@ -1,6 +1,6 @@
 //! What every renderer is told and gives back.
 
-use machine::{Bus, Loss};
+use machine::{Bus, Loss, Machine};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -119,6 +119,19 @@ pub enum RenderError {
 }
 
 impl RenderOptions {
+    /// Those for a description alone: every disk stays the file that the source's description, at `path`, names.
+    pub fn for_description(machine: &Machine, path: &Path) -> Self {
+        let directory = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf));
+        let disks = machine.disks.iter().map(|disk| DiskFile {
+            id: disk.id.clone(),
+            path: disk.source.clone().unwrap_or_else(|| disk.id.clone()).into(),
+            format: disk.format.clone().unwrap_or_else(|| "raw".to_owned()),
+            capacity: disk.capacity.unwrap_or(0),
+            ..DiskFile::default()
+        });
+        Self { directory, disks: disks.collect(), ..Self::default() }
+    }
+
     /// A path of a file, absolute.
     pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf, RenderError> {
         let absolute =

@@ -1,14 +1,14 @@
 //! Running a migration: what was planned is done, in order, without choices.
 
 use crate::error::{Error, Result};
-use crate::manifest::{self, DiskRecord, GuestRecord, Manifest, SourceRecord};
+use crate::manifest::{self, GuestRecord, Manifest, SourceRecord};
 use crate::opened::Opened;
-use crate::plan::{self, Facts, Plan, PlannedDisk, Request};
+use crate::pack::Packing;
+use crate::plan::{self, Facts, GuestPlan, Plan, Request};
 use crate::reporter::Reporter;
 use crate::stage::Stage;
 use crate::timeline::Timeline;
 use appliance::Appliance;
-use block::BlockRead;
 use dialect::package::VerifiedDigest;
 use guest::fs::Mounter as _;
 use guest::fs::recording::Recording;
@@ -17,13 +17,14 @@ use guest::recipe;
 use profile::Profile;
 use rehearse::Evidence;
 use serde::Serialize;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 /// What is asked of a conversion.
 pub struct Conversion<'a> {
     /// The source; only read.
     pub source: &'a Path,
+    /// Directories below which the source's disks may lie too, beside its own.
+    pub within: &'a [PathBuf],
     /// The directory that receives the target.
     pub output: &'a Path,
     /// The target's hypervisor.
@@ -75,7 +76,7 @@ pub struct NotBooted {
 /// new.
 pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<Outcome> {
     let mut timings = Timeline::default();
-    let opened = timings.time("open the source", || Opened::open(conversion.source))?;
+    let opened = timings.time("open the source", || Opened::open(conversion.source, conversion.within))?;
     let (prepared, digests) = std::thread::scope(|scope| {
         let digests = scope.spawn(|| verify(&opened, conversion.source, reporter));
         let prepared = prepare(conversion, &opened, &mut timings, reporter);
@@ -89,7 +90,16 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
     }
 
     let stage = Stage::open(conversion.output, &plan.name, &plan.files())?;
-    let disks = timings.time("copy", || copy_disks(&opened, &plan, &stage, reporter))?;
+    plan.unmapped.lines().iter().for_each(|line| reporter.begin(line));
+    let packing = Packing {
+        opened: &opened,
+        plan: &plan,
+        profile: conversion.profile,
+        mapping: &conversion.request.mapping,
+        stage: &stage,
+        reporter,
+    };
+    let disks = timings.time("copy", || packing.disks())?;
     let rehearsal = match &conversion.rehearse {
         None => None,
         Some(options) => {
@@ -103,9 +113,8 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
             Some(evidence)
         }
     };
-    for description in &plan.descriptions {
-        stage.write(&description.file, description.text.as_bytes(), description.executable)?;
-    }
+    packing.descriptions()?;
+    let files = stage.files(&plan.manifest_file())?;
     let manifest = Manifest {
         format: manifest::FORMAT,
         anyvisor: env!("CARGO_PKG_VERSION").into(),
@@ -114,13 +123,14 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
         plan,
         guest,
         disks,
+        files: files.clone(),
         rehearsal,
         timings,
     };
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| Error::io("write", conversion.output, error.into()))?;
     stage.write(&manifest.plan.manifest_file(), &text, false)?;
-    stage.publish(&manifest.plan.files())?;
+    stage.publish(&files)?;
     Ok(Outcome::Finished(Box::new(manifest)))
 }
 
@@ -138,10 +148,10 @@ fn prepare(
     timings: &mut Timeline,
     reporter: &dyn Reporter,
 ) -> Result<Prepared> {
-    let volumes = opened.volumes()?;
-    let found = match conversion.request.disks_only {
+    let found = match conversion.request.disks_only || !conversion.profile.edits_guests {
         true => None,
         false => {
+            let volumes = opened.volumes()?;
             timings.time("start the appliance and inspect", || opened.inspect_to_edit(&volumes, reporter))?
         }
     };
@@ -153,7 +163,7 @@ fn prepare(
         .map_err(|objections| Error::Refused { source_path: conversion.source.to_path_buf(), objections })?;
     let guest =
         match (appliance, &facts.guest) {
-            (Some(appliance), Some(inspection)) => {
+            (Some(appliance), Some(inspection)) if matches!(plan.guest, GuestPlan::Convert { .. }) => {
                 reporter.begin(&format!(
                     "converting {} for {}",
                     inspection.pretty_name(),
@@ -198,37 +208,4 @@ struct NoRecipe(String);
 fn verify(opened: &Opened, source: &Path, reporter: &dyn Reporter) -> Result<Vec<VerifiedDigest>> {
     let progress = reporter.measured("checking digests");
     opened.package.verify(progress.as_ref()).map_err(|error| Error::package(source, error))
-}
-
-fn copy_disks(
-    opened: &Opened,
-    plan: &Plan,
-    stage: &Stage,
-    reporter: &dyn Reporter,
-) -> Result<Vec<DiskRecord>> {
-    plan.disks
-        .iter()
-        .zip(&opened.overlays)
-        .map(|(disk, overlay)| copy_disk(disk, Arc::clone(overlay) as _, &stage.path(&disk.file), reporter))
-        .collect()
-}
-
-fn copy_disk(
-    disk: &PlannedDisk,
-    source: Arc<dyn BlockRead>,
-    path: &Path,
-    reporter: &dyn Reporter,
-) -> Result<DiskRecord> {
-    let progress = reporter.measured(&format!("copying {}", disk.id));
-    let options = image::copy::CopyOptions::default();
-    let report = image::copy::copy(source, path, &disk.format.into(), &options, progress.as_ref())
-        .map_err(|source| Error::Copy { disk: disk.id.clone(), source })?;
-    Ok(DiskRecord {
-        id: disk.id.clone(),
-        file: disk.file.clone(),
-        format: disk.format.name().into(),
-        virtual_size: report.virtual_size,
-        data_bytes: report.data_bytes,
-        blake3: report.blake3.map(|hash| hash.to_hex().to_string()).unwrap_or_default(),
-    })
 }

@@ -45,6 +45,12 @@ pub enum Error {
         /// Its stage.
         directory: PathBuf,
     },
+    /// A packing that is not written.
+    #[error("the packing {packing:?} is not written")]
+    Packing {
+        /// Its name.
+        packing: String,
+    },
     /// A disk could not be copied.
     #[error("cannot copy {disk}")]
     Copy {
@@ -107,7 +113,8 @@ impl Error {
         Self::Io { operation, path: path.to_path_buf(), source }
     }
 
-    pub(crate) fn package(path: &Path, error: dialect::package::Error) -> Self {
+    /// The error of opening a package.
+    pub fn package(path: &Path, error: dialect::package::Error) -> Self {
         let remedy = error.remedy();
         Self::Source { path: path.to_path_buf(), remedy, source: Box::new(error) }
     }

@@ -1,14 +1,16 @@
 //! Plan, run and record a migration.
 //!
-//! [`plan`] decides and touches nothing; [`convert`] does what was planned; [`manifest`] records it. A target grows
+//! [`plan`] decides and touches nothing; [`convert`] does what was planned, and packs it; [`manifest`] records it. A target grows
 //! in a hidden [`stage`] and becomes visible at once, its manifest last.
 
 pub mod convert;
 pub mod error;
 pub mod inspect;
 pub mod manifest;
+pub mod mapping;
 pub mod name;
 mod opened;
+mod pack;
 pub mod plan;
 pub mod rehearsal;
 pub mod reporter;

@@ -38,6 +38,9 @@ pub struct Manifest {
     pub guest: Option<GuestRecord>,
     /// The disks, as written.
     pub disks: Vec<DiskRecord>,
+    /// Every file of the target, this one last.
+    #[serde(default)]
+    pub files: Vec<String>,
     /// The evidence of the rehearsal, when one was held.
     pub rehearsal: Option<Evidence>,
     /// How long each part took.

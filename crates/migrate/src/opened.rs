@@ -5,13 +5,13 @@ use crate::plan::{DiskFacts, Facts};
 use crate::reporter::Reporter;
 use appliance::{Appliance, BootOptions};
 use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
-use dialect::package::Package;
+use dialect::package::{OpenOptions, Package};
 use guest::fs::native::NativeTree;
 use guest::inspect::Inspection;
 use guest::volume::{self, Volume};
 use image::Image;
 use machine::{Disk, Objection};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -34,9 +34,11 @@ impl Opened {
     ///
     /// # Errors
     /// [`Error::Source`] when the package or one of its disks cannot be read.
-    pub(crate) fn open(source: &Path) -> Result<Self> {
+    pub(crate) fn open(source: &Path, within: &[PathBuf]) -> Result<Self> {
         source.metadata().map_err(|error| Error::io("open", source, error))?;
-        let mut package = Package::open(source).map_err(|error| Error::package(source, error))?;
+        let options = OpenOptions { within: within.to_vec() };
+        let mut package =
+            Package::open_with(source, &options).map_err(|error| Error::package(source, error))?;
         let mut disks = Vec::new();
         let mut overlays = Vec::new();
         let mut losses = Vec::new();

@@ -1,13 +1,14 @@
 //! Deciding: facts, target and options in; a [`Plan`] or the objections out. Nothing here touches anything.
 
+use crate::mapping::{Mapping, Unmapped};
 use crate::name::{self, VmName};
 use dialect::adapt::{self, Adapted};
-use dialect::{DiskFile, RenderError, RenderOptions, libvirt, qemu_script};
+use dialect::{DiskFile, RenderError, RenderOptions};
 use guest::inspect::Inspection;
-use image::NewImage;
-use machine::{Loss, Machine, Objection};
-use profile::Profile;
+use machine::{Loss, Machine, Objection, Severity};
+use profile::{Container, DiskKind, FirmwareKind, Packing, Profile};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is known of a source before anything is decided.
@@ -39,43 +40,20 @@ pub struct DiskFacts {
 }
 
 /// What the administrator asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The new machine's name; `None` takes the source's.
     pub name: Option<String>,
-    /// The format of the new disks.
-    pub disk_format: DiskFormat,
+    /// How the machine is packed, by the name of one of the profile's packings; `None` takes the usual one.
+    pub packing: Option<String>,
+    /// The kind of the new disks, by the name of one of the packing's; `None` takes the usual one.
+    pub disk_kind: Option<String>,
     /// Whether the guest inside is left as it is.
     pub disks_only: bool,
-}
-
-/// A format that new disks can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DiskFormat {
-    /// QEMU's copy-on-write format, version 3.
-    Qcow2,
-    /// The bytes as the guest sees them, in a sparse file.
-    Raw,
-}
-
-impl DiskFormat {
-    /// Its name, which is also the ending of its files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Qcow2 => "qcow2",
-            Self::Raw => "raw",
-        }
-    }
-}
-
-impl From<DiskFormat> for NewImage {
-    fn from(format: DiskFormat) -> Self {
-        match format {
-            DiskFormat::Qcow2 => Self::qcow2(),
-            DiskFormat::Raw => Self::raw(),
-        }
-    }
+    /// The firmware that the new machine has to have; a machine keeps its own, so another one is an objection.
+    pub firmware: Option<FirmwareKind>,
+    /// What the source's networks and storages are on the target.
+    pub mapping: Mapping,
 }
 
 /// What will be done: immutable, printable, and complete.
@@ -87,6 +65,11 @@ pub struct Plan {
     pub target: String,
     /// The profile's version.
     pub target_version: u32,
+    /// The release of the target's product, where one was asked for.
+    #[serde(default)]
+    pub release: Option<String>,
+    /// How the files are put together.
+    pub packing: Packing,
     /// The new machine.
     pub machine: Machine,
     /// The disks that will be written.
@@ -95,6 +78,9 @@ pub struct Plan {
     pub descriptions: Vec<Description>,
     /// Whether the guest inside will be edited.
     pub guest: GuestPlan,
+    /// The networks and storages of the source's that nobody mapped.
+    #[serde(default)]
+    pub unmapped: Unmapped,
     /// What the new machine will not have, or have differently.
     pub losses: Vec<Loss>,
 }
@@ -104,12 +90,15 @@ pub struct Plan {
 pub struct PlannedDisk {
     /// The machine's name for it.
     pub id: String,
-    /// The file that will hold it.
+    /// The file that will hold it; in a package, the member.
     pub file: String,
-    /// That file's format.
-    pub format: DiskFormat,
+    /// What the file will be.
+    pub kind: DiskKind,
     /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
+    /// The target's storage that is to hold it, where one was chosen.
+    #[serde(default)]
+    pub storage: Option<String>,
 }
 
 /// A description that will be written.
@@ -117,6 +106,8 @@ pub struct PlannedDisk {
 pub struct Description {
     /// Its file.
     pub file: String,
+    /// The dialect that it is written in.
+    pub dialect: String,
     /// What the file will hold.
     #[serde(skip)]
     pub text: String,
@@ -141,11 +132,25 @@ pub enum GuestPlan {
 }
 
 impl Plan {
-    /// The files that the target will consist of, the manifest last.
+    /// The files that the target will consist of, as far as they are known before, the manifest last. An image may
+    /// bring further ones (`-flat.vmdk`, `-s001.vmdk`).
     pub fn files(&self) -> Vec<String> {
         let disks = self.disks.iter().map(|disk| disk.file.clone());
         let descriptions = self.descriptions.iter().map(|description| description.file.clone());
-        disks.chain(descriptions).chain([self.manifest_file()]).collect()
+        let files: Vec<String> = match self.archive() {
+            Some(archive) => vec![archive],
+            None => disks.chain(descriptions).collect(),
+        };
+        files.into_iter().chain([self.manifest_file()]).collect()
+    }
+
+    /// The archive that holds everything but the manifest, where the packing is one.
+    pub fn archive(&self) -> Option<String> {
+        match self.packing.container {
+            Container::Files => None,
+            Container::Ova => Some(format!("{}.ova", self.name)),
+            Container::Xva => Some(format!("{}.xva", self.name)),
+        }
     }
 
     /// The manifest's file.
@@ -165,17 +170,8 @@ pub fn plan(
     output: &Path,
 ) -> Result<Plan, Vec<Objection>> {
     let Adapted { machine, losses, mut objections } = adapt::adapt(&facts.machine, profile);
-    let name = match &request.name {
-        None => name::from_untrusted(&facts.machine.name),
-        Some(wanted) => VmName::try_from(wanted.clone()).unwrap_or_else(|error| {
-            objections.push(Objection::new(
-                format!("--name {wanted}"),
-                error.to_string(),
-                "choose a plain file name",
-            ));
-            name::from_untrusted(wanted)
-        }),
-    };
+    let name = planned_name(facts, request, &mut objections);
+    let machine = Machine { name: request.name.clone().unwrap_or(machine.name), ..machine };
     if facts.disks.is_empty() {
         objections.push(Objection::new(
             "the machine",
@@ -183,79 +179,196 @@ pub fn plan(
             "name a source whose disks lie beside it",
         ));
     }
-    if let Some(guest) = &facts.guest {
+    let guest = guest_plan(facts.guest.as_ref(), profile, request.disks_only);
+    if let (Some(guest), GuestPlan::Convert { .. }) = (&facts.guest, &guest) {
         objections
             .extend(guest.objections_for(profile, machine.disks.iter().map(|disk| disk.attachment.bus)));
     }
-    let machine = Machine { name: request.name.clone().unwrap_or(machine.name), ..machine };
-    let disks: Vec<_> =
-        facts.disks.iter().map(|disk| planned_disk(disk, &name, request.disk_format)).collect();
-    let (descriptions, unsaid) = describe(&machine, profile, &name, &disks, output).unwrap_or_else(|error| {
-        let remedy = "choose an --output whose path is plain text";
-        objections.push(Objection::new("the description of the new machine", error.to_string(), remedy));
-        Default::default()
-    });
-    if !objections.is_empty() {
-        return Err(objections);
+    if request.firmware.is_some_and(|wanted| wanted != FirmwareKind::from(&machine.firmware)) {
+        let why =
+            "the guest starts from the other firmware, and a machine of that generation does not have it";
+        let remedy = "leave --generation out, or make the guest boot from the other firmware first";
+        objections.push(Objection::new("--generation", why, remedy));
     }
-    Ok(Plan {
+    let (packing, kind) = match choose(profile, request) {
+        Ok(chosen) => chosen,
+        Err(objection) => {
+            objections.push(objection);
+            return Err(objections);
+        }
+    };
+    let storage = |id: &str| {
+        let source =
+            facts.machine.disks.iter().find(|disk| disk.id == id).and_then(|disk| disk.source.as_deref());
+        request.mapping.storage(source)
+    };
+    let disks: Vec<_> = facts
+        .disks
+        .iter()
+        .map(|disk| PlannedDisk {
+            id: disk.id.clone(),
+            file: format!("{name}-{}.{}", disk.id, kind.ending),
+            kind: kind.clone(),
+            virtual_size: disk.virtual_size,
+            storage: storage(&disk.id),
+        })
+        .collect();
+    objections.extend(disks.iter().filter_map(too_large));
+    let mut plan = Plan {
         name,
         target: profile.id.clone(),
         target_version: profile.version,
+        release: profile.release.clone(),
+        packing: packing.clone(),
         machine,
         disks,
-        descriptions,
-        guest: guest_plan(facts.guest.as_ref(), request.disks_only),
-        losses: facts.losses.iter().cloned().chain(losses).chain(unsaid).collect(),
+        descriptions: Vec::new(),
+        guest,
+        unmapped: request.mapping.unmapped(&facts.machine),
+        losses: facts.losses.iter().cloned().chain(losses).collect(),
+    };
+    if let Some(loss) = not_edited(&plan, facts, profile) {
+        plan.losses.push(loss);
+    }
+    match describe(&plan, profile, &request.mapping, output, &BTreeMap::new()) {
+        Ok((descriptions, unsaid)) => {
+            plan.descriptions = descriptions;
+            plan.losses.extend(unsaid);
+        }
+        Err(error) => objections.push(Objection::new(
+            "the description of the new machine",
+            error.to_string(),
+            "choose another target, or an --output whose path is plain text",
+        )),
+    }
+    if objections.is_empty() { Ok(plan) } else { Err(objections) }
+}
+
+fn planned_name(facts: &Facts, request: &Request, objections: &mut Vec<Objection>) -> VmName {
+    let Some(wanted) = &request.name else { return name::from_untrusted(&facts.machine.name) };
+    VmName::try_from(wanted.clone()).unwrap_or_else(|error| {
+        let what = format!("--name {wanted}");
+        objections.push(Objection::new(what, error.to_string(), "choose a plain file name"));
+        name::from_untrusted(wanted)
     })
 }
 
-fn planned_disk(disk: &DiskFacts, name: &VmName, format: DiskFormat) -> PlannedDisk {
-    let file = format!("{name}-{}.{}", disk.id, format.name());
-    PlannedDisk { id: disk.id.clone(), file, format, virtual_size: disk.virtual_size }
+/// The packing and the kind of disk that are asked for.
+fn choose<'a>(profile: &'a Profile, request: &Request) -> Result<(&'a Packing, &'a DiskKind), Objection> {
+    let packing = profile.packing(request.packing.as_deref()).ok_or_else(|| {
+        let names: Vec<&str> = profile.packing.iter().map(|packing| packing.name.as_str()).collect();
+        unknown(profile, "--package", request.packing.as_deref(), &names)
+    })?;
+    let wanted = request.disk_kind.as_deref();
+    let kind =
+        packing.disks.iter().find(|kind| wanted.is_none_or(|name| kind.name == name)).ok_or_else(|| {
+            let names: Vec<&str> = packing.disks.iter().map(|kind| kind.name.as_str()).collect();
+            unknown(profile, "--disk-format", wanted, &names)
+        })?;
+    Ok((packing, kind))
 }
 
-/// The libvirt domain and the QEMU script, and what they cannot say.
-fn describe(
-    machine: &Machine,
-    profile: &Profile,
-    name: &VmName,
-    disks: &[PlannedDisk],
-    output: &Path,
-) -> Result<(Vec<Description>, Vec<Loss>), RenderError> {
-    let options = |directory: &Path| {
-        let files = disks.iter().map(|disk| DiskFile {
-            id: disk.id.clone(),
-            path: directory.join(&disk.file),
-            format: disk.format.name().into(),
-            capacity: disk.virtual_size,
-            ..DiskFile::default()
-        });
-        RenderOptions { disks: files.collect(), ..RenderOptions::default() }
-    };
-    let domain = libvirt::render(machine, profile, &options(output))?;
-    // Relative paths lie beside the script: it can be moved together with its disks.
-    let script = qemu_script::render(machine, profile, &options(Path::new("")))?;
-    // What the domain already cannot say is said once.
-    let mut losses = domain.losses;
-    let more: Vec<_> =
-        script.losses.into_iter().filter(|loss| losses.iter().all(|said| said.what != loss.what)).collect();
-    losses.extend(more);
-    Ok((
-        vec![
-            Description { file: format!("{name}.xml"), text: domain.text, executable: false },
-            Description { file: format!("{name}.sh"), text: script.text, executable: true },
-        ],
-        losses,
+fn unknown(profile: &Profile, option: &str, wanted: Option<&str>, names: &[&str]) -> Objection {
+    let why = format!("{} has no such choice", profile.name);
+    Objection::new(
+        format!("{option} {}", wanted.unwrap_or_default()),
+        why,
+        format!("choose one of: {}", names.join(", ")),
+    )
+}
+
+fn too_large(disk: &PlannedDisk) -> Option<Objection> {
+    let limit = disk.kind.max_gib.filter(|limit| disk.virtual_size.div_ceil(1 << 30) > *limit)?;
+    let why = format!(
+        "it has {} GiB, and {} holds {limit} GiB at most",
+        disk.virtual_size.div_ceil(1 << 30),
+        disk.kind.name
+    );
+    Some(Objection::new(
+        &disk.id,
+        why,
+        "choose another --disk-format, or make the disk smaller on the source",
     ))
 }
 
-fn guest_plan(guest: Option<&Inspection>, disks_only: bool) -> GuestPlan {
+/// The descriptions of a planned machine, with what they cannot say. `written` has the sizes of disks' files in bytes that
+/// are known already.
+///
+/// # Errors
+/// When the machine is not on the target's hardware, or a name cannot be written.
+pub fn describe(
+    plan: &Plan,
+    profile: &Profile,
+    mapping: &Mapping,
+    output: &Path,
+    written: &BTreeMap<String, u64>,
+) -> Result<(Vec<Description>, Vec<Loss>), RenderError> {
+    let disks = plan.disks.iter().map(|disk| DiskFile {
+        id: disk.id.clone(),
+        path: disk.file.clone().into(),
+        storage: disk.storage.clone(),
+        format: disk.kind.format.clone(),
+        subformat: disk.kind.subformat.clone(),
+        capacity: disk.virtual_size,
+        file_size: written.get(&disk.id).copied(),
+    });
+    let options = RenderOptions {
+        directory: Some(output.to_path_buf()),
+        disks: disks.collect(),
+        networks: mapping.networks.clone(),
+        default_network: mapping.any_network.clone(),
+        ..RenderOptions::default()
+    };
+    let mut descriptions = Vec::new();
+    let mut losses: Vec<Loss> = Vec::new();
+    for name in &plan.packing.descriptions {
+        let unknown = || RenderError::Dialect { dialect: name.clone() };
+        let dialect = dialect::by_name(name).ok_or_else(unknown)?;
+        let rendered = dialect.render.ok_or_else(unknown)?(&plan.machine, profile, &options)?;
+        // The first says it all: what it cannot say is lost. The others are for convenience.
+        if descriptions.is_empty() {
+            losses = rendered.losses;
+        }
+        descriptions.push(Description {
+            file: dialect.file_name(&plan.name.to_string()),
+            dialect: name.clone(),
+            text: rendered.text,
+            executable: dialect.executable,
+        });
+    }
+    Ok((descriptions, losses))
+}
+
+fn guest_plan(guest: Option<&Inspection>, profile: &Profile, disks_only: bool) -> GuestPlan {
     match guest {
         _ if disks_only => GuestPlan::CopyOnly { why: "only the disks were asked for".into() },
+        _ if !profile.edits_guests => {
+            GuestPlan::CopyOnly { why: format!("guests are not edited for {} yet", profile.name) }
+        }
         Some(guest) => GuestPlan::Convert { system: guest.pretty_name() },
         None => GuestPlan::CopyOnly {
             why: "no operating system that Anyvisor knows was found on the disks".into(),
         },
     }
+}
+
+/// What a guest needs by itself when nobody edits it for hardware that its source does not have.
+fn not_edited(plan: &Plan, facts: &Facts, profile: &Profile) -> Option<Loss> {
+    let copied = matches!(plan.guest, GuestPlan::CopyOnly { .. }) && !profile.edits_guests;
+    let moved = facts
+        .machine
+        .disks
+        .iter()
+        .zip(&plan.machine.disks)
+        .any(|(old, new)| old.attachment.bus != new.attachment.bus);
+    let disks = plan.machine.disks.iter().filter_map(|disk| profile.disk_hardware(disk.attachment.bus));
+    let mut modules: Vec<&str> = disks.flat_map(|hardware| &hardware.linux).map(String::as_str).collect();
+    modules.sort_unstable();
+    modules.dedup();
+    let why = format!(
+        "the guest is copied as it is: it starts there only if it has the target's drivers already (Linux: {} in its \
+         initramfs)",
+        modules.join(", ")
+    );
+    (copied && moved).then(|| Loss::dropped(Severity::Warning, "the guest's drivers", why))
 }

@@ -26,7 +26,7 @@ pub fn rehearse_path(path: &Path, profile: &'static Profile, options: &Options) 
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return rehearse_files(directory, &manifest.plan, profile, options);
     }
-    let opened = Opened::open(path)?;
+    let opened = Opened::open(path, &[])?;
     let adapted = adapt(&opened.package.machine, profile);
     if !adapted.objections.is_empty() {
         return Err(Error::Refused { source_path: path.to_path_buf(), objections: adapted.objections });

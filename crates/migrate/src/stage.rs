@@ -61,6 +61,23 @@ impl Stage {
         &self.directory
     }
 
+    /// Every file that was written, with `last`, the one that makes the target count as finished, behind them.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the target's directory already holds one of them, [`Error::Io`].
+    pub(crate) fn files(&self, last: &str) -> Result<Vec<String>> {
+        let entries =
+            fs::read_dir(&self.directory).map_err(|source| Error::io("list", &self.directory, source))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut files: Vec<String> = names.filter(|name| name != last && name != JOURNAL).collect();
+        files.sort();
+        files.push(last.to_owned());
+        match files.iter().find(|file| self.output.join(file).symlink_metadata().is_ok()) {
+            Some(file) => Err(Error::Exists { path: self.output.join(file) }),
+            None => Ok(files),
+        }
+    }
+
     /// Writes a small file of the target and flushes it.
     ///
     /// # Errors

@@ -15,11 +15,17 @@ const HEAD: u64 = 64 << 10;
 /// Where Hyper-V and VirtualBox keep the past of a machine.
 const PAST: [&str; 2] = ["Snapshots", "Logs"];
 
-/// The one description in `directory`.
-pub(super) fn description_in(directory: &Path) -> Result<PathBuf> {
+/// The descriptions in `directory` and a little below, in order.
+pub fn descriptions_in(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     look(directory, DEPTH, &mut found);
     found.sort();
+    found
+}
+
+/// The one description in `directory`.
+pub(super) fn description_in(directory: &Path) -> Result<PathBuf> {
+    let found = descriptions_in(directory);
     match found.as_slice() {
         [one] => Ok(one.clone()),
         _ => Err(Error::Directory { path: directory.to_path_buf(), found }),

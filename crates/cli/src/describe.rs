@@ -1,0 +1,198 @@
+//! `anyvisor describe`.
+
+use crate::args::Describe;
+use crate::exit::{self, Exit, Usage};
+use crate::inspect::machine_text;
+use crate::mapped::mapping;
+use crate::output::{self, print, print_json};
+use crate::progress::say;
+use anyhow::{Context as _, Result};
+use dialect::{Dialect, Package, RenderOptions};
+use machine::{Loss, Machine};
+use migrate::error::Error;
+use profile::Profile;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// What is said of one source.
+#[derive(Serialize)]
+struct Description {
+    /// The source.
+    source: PathBuf,
+    /// What it is.
+    kind: &'static str,
+    /// The machine, on the target's hardware where one was asked for.
+    machine: Machine,
+    /// It in the dialect that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// What could not be carried.
+    losses: Vec<Loss>,
+    /// Why the target cannot run it.
+    objections: Vec<machine::Objection>,
+}
+
+/// A source of which nothing can be said.
+#[derive(Serialize)]
+struct Refused {
+    source: PathBuf,
+    error: String,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Describe) -> Result<Exit> {
+    let dialect = args.dialect.as_deref().map(writable).transpose()?;
+    let profile = args.to.or_else(|| dialect.and_then(first_that_speaks));
+    let sources = expanded(&args.sources);
+    if let [source] = sources.as_slice() {
+        let description = describe(args, source, dialect, profile)?;
+        match args.json {
+            true => print_json(&description)?,
+            false => print_one(&description)?,
+        }
+        return Ok(if description.objections.is_empty() { Exit::Done } else { Exit::Refused });
+    }
+    several(args, &sources, dialect, profile)
+}
+
+/// Every source in turn, a line each; a refusal of one is no end to the others.
+fn several(
+    args: &Describe,
+    sources: &[PathBuf],
+    dialect: Option<&'static Dialect>,
+    profile: Option<&'static Profile>,
+) -> Result<Exit> {
+    let mut documents = Vec::new();
+    let mut refused = 0_usize;
+    for source in sources {
+        match describe(args, source, dialect, profile) {
+            Ok(description) if args.json => documents.push(serde_json::to_value(description)?),
+            Ok(description) => print(&line(&description))?,
+            Err(error) => {
+                refused += 1;
+                let error = exit::chain(&error);
+                match args.json {
+                    true => documents.push(serde_json::to_value(Refused { source: source.clone(), error })?),
+                    false => print(&format!("✗ {}: {}\n", source.display(), output::clean(&error)))?,
+                }
+            }
+        }
+    }
+    if args.json {
+        print_json(&documents)?;
+    }
+    say(&format!("{} described, {refused} refused", sources.len() - refused));
+    Ok(if refused == 0 { Exit::Done } else { Exit::Refused })
+}
+
+fn describe(
+    args: &Describe,
+    source: &Path,
+    dialect: Option<&'static Dialect>,
+    profile: Option<&'static Profile>,
+) -> Result<Description> {
+    let package = Package::open(source).map_err(|error| Error::package(source, error))?;
+    let mut description = Description {
+        source: source.to_path_buf(),
+        kind: package.kind,
+        machine: package.machine,
+        text: None,
+        losses: package.losses,
+        objections: Vec::new(),
+    };
+    let Some(profile) = profile else { return Ok(description) };
+    let adapted = dialect::adapt(&description.machine, profile);
+    description.losses.extend(adapted.losses);
+    description.objections = adapted.objections;
+    description.machine = adapted.machine;
+    if let Some(render) = dialect.and_then(|dialect| dialect.render) {
+        let mapping = mapping(&args.map_network, &[])?;
+        let options = RenderOptions {
+            networks: mapping.networks,
+            default_network: mapping.any_network,
+            ..RenderOptions::for_description(&description.machine, source)
+        };
+        let rendered = render(&description.machine, profile, &options)
+            .with_context(|| format!("cannot write {} for {}", source.display(), profile.name))?;
+        description.losses.extend(rendered.losses);
+        description.text = Some(rendered.text);
+    }
+    Ok(description)
+}
+
+/// The dialect of that name, if descriptions can be written in it.
+fn writable(name: &str) -> Result<&'static Dialect> {
+    let names =
+        dialect::DIALECTS.iter().filter(|dialect| dialect.render.is_some()).map(|dialect| dialect.name);
+    let names: Vec<&str> = names.collect();
+    let found = dialect::by_name(name).filter(|dialect| dialect.render.is_some());
+    Ok(found.ok_or_else(|| Usage(format!("--as {name}: choose one of: {}", names.join(", "))))?)
+}
+
+/// The first hypervisor whose packages hold descriptions in that dialect.
+fn first_that_speaks(dialect: &'static Dialect) -> Option<&'static Profile> {
+    profile::all().iter().find(|profile| {
+        profile.packing.iter().any(|packing| packing.descriptions.iter().any(|name| name == dialect.name))
+    })
+}
+
+/// Directories that hold many sources as their files; anything else as it is.
+fn expanded(sources: &[PathBuf]) -> Vec<PathBuf> {
+    sources
+        .iter()
+        .flat_map(|source| {
+            if source.is_dir() { dialect::package::descriptions_in(source) } else { vec![source.clone()] }
+        })
+        .collect()
+}
+
+fn print_one(description: &Description) -> Result<()> {
+    match &description.text {
+        Some(text) => {
+            print(text)?;
+            // The description can go straight into a file; what is lost is talk.
+            say(&losses(description));
+        }
+        None => {
+            print(&machine_text(&description.machine))?;
+            print(&description.machine.disks.iter().map(disk_line).collect::<String>())?;
+            print(&losses(description))?;
+        }
+    }
+    for objection in &description.objections {
+        say(&format!("  ✗ {objection}\n    → {}", objection.remedy));
+    }
+    Ok(())
+}
+
+fn losses(description: &Description) -> String {
+    match description.losses.is_empty() {
+        true => String::new(),
+        false => format!("\nNot carried over, or changed\n{}", output::losses(&description.losses)),
+    }
+}
+
+fn disk_line(disk: &machine::Disk) -> String {
+    let capacity = disk.capacity.map_or("size unknown".to_owned(), output::size);
+    let source = disk.source.as_deref().unwrap_or("no file");
+    format!("  {:<9} {capacity}, {}\n", disk.id, output::clean(source))
+}
+
+fn line(description: &Description) -> String {
+    let machine = &description.machine;
+    format!(
+        "{} {}: {}, {}, {}, {} memory, {}, {}, {}\n",
+        if description.objections.is_empty() { "✓" } else { "✗" },
+        description.source.display(),
+        description.kind,
+        output::clean(&machine.name),
+        output::count(machine.cpu.count() as usize, "CPU"),
+        output::size(machine.memory),
+        output::count(machine.disks.len(), "disk"),
+        output::count(machine.nics.len(), "network card"),
+        match description.losses.len() {
+            1 => "1 loss".to_owned(),
+            losses => format!("{losses} losses"),
+        }
+    )
+}
