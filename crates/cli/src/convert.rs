@@ -1,41 +1,43 @@
 //! `anyvisor convert`.
 
 use crate::args::Convert;
-use crate::exit::Exit;
+use crate::exit::{self, Exit, Usage};
 use crate::mapped::mapping;
 use crate::output::{self, clean, count, print, print_json, size};
 use crate::progress;
 use crate::rehearse::options;
 use anyhow::Result;
 use guest::fs::recording::Edit;
+use machine::Objection;
 use migrate::convert::{Conversion, Outcome, Preview};
+use migrate::error::Error;
 use migrate::manifest::{GuestRecord, Manifest};
+use migrate::mapping::Mapping;
 use migrate::plan::{GuestPlan, Plan, Request};
+use migrate::reporter::{Reporter, Silent};
 use profile::FirmwareKind;
-use std::path::Path;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Runs the command.
 pub(crate) fn run(args: &Convert) -> Result<Exit> {
-    let conversion = Conversion {
-        source: &args.source,
-        output: &args.output,
-        within: &args.within,
-        profile: args.to,
-        request: Request {
-            name: args.name.clone(),
-            packing: args.package.clone(),
-            disk_kind: args.disk_format.clone(),
-            disks_only: args.disks_only,
-            firmware: args.generation.map(|generation| match generation {
-                1 => FirmwareKind::Bios,
-                _ => FirmwareKind::Uefi,
-            }),
-            mapping: mapping(&args.map_network, &args.map_storage)?,
-        },
-        dry_run: args.dry_run,
-        rehearse: args.rehearse.then(|| options(args.timeout)),
-    };
-    let outcome = migrate::convert::convert(&conversion, progress::reporter().as_ref())?;
+    let mapping = mapping(&args.map_network, &args.map_storage)?;
+    match sources(&args.source).as_slice() {
+        [_, _, ..] if args.name.is_some() => {
+            Err(Usage("--name: there are several machines in the directory".to_owned()).into())
+        }
+        several @ [_, _, ..] => batch(args, &mapping, several),
+        _ => one(args, &mapping),
+    }
+}
+
+/// The machines of a directory that is a collection of them; the source itself otherwise.
+fn sources(source: &Path) -> Vec<PathBuf> {
+    if source.is_dir() { dialect::package::sources_in(source) } else { vec![source.to_path_buf()] }
+}
+
+fn one(args: &Convert, mapping: &Mapping) -> Result<Exit> {
+    let outcome = convert(args, mapping, &args.source, &args.output, progress::reporter().as_ref())?;
     match (args.json, &outcome) {
         (true, outcome) => print_json(outcome)?,
         (false, Outcome::Planned(preview)) => print(&preview_text(preview))?,
@@ -47,6 +49,108 @@ pub(crate) fn run(args: &Convert) -> Result<Exit> {
         ))?,
     }
     Ok(if matches!(outcome, Outcome::NotBooted(_)) { Exit::NotBooted } else { Exit::Done })
+}
+
+fn convert(
+    args: &Convert,
+    mapping: &Mapping,
+    source: &Path,
+    output: &Path,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, Error> {
+    let conversion = Conversion {
+        source,
+        output,
+        within: &args.within,
+        profile: args.to,
+        request: Request {
+            name: args.name.clone(),
+            packing: args.package.clone(),
+            disk_kind: args.disk_format.clone(),
+            disks_only: args.disks_only,
+            firmware: args.generation.map(|generation| match generation {
+                1 => FirmwareKind::Bios,
+                _ => FirmwareKind::Uefi,
+            }),
+            mapping: mapping.clone(),
+        },
+        dry_run: args.dry_run,
+        rehearse: args.rehearse.then(|| options(args.timeout)),
+    };
+    migrate::convert::convert(&conversion, reporter)
+}
+
+/// One machine of several.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+enum Line {
+    /// It was converted, or would be.
+    Done { source: PathBuf, outcome: Box<Outcome> },
+    /// It was not.
+    Failed { source: PathBuf, error: String, objections: Vec<Objection> },
+}
+
+/// Every machine of a directory, each into a directory of its own below the output; what one of them is refused for is no
+/// end to the others.
+fn batch(args: &Convert, mapping: &Mapping, sources: &[PathBuf]) -> Result<Exit> {
+    let mut lines = Vec::new();
+    let mut done = 0_usize;
+    for source in sources {
+        let relative = source.strip_prefix(&args.source).unwrap_or(source);
+        let line =
+            match convert(args, mapping, source, &args.output.join(relative.with_extension("")), &Silent) {
+                Ok(outcome) => {
+                    done += usize::from(!matches!(outcome, Outcome::NotBooted(_)));
+                    Line::Done { source: source.clone(), outcome: Box::new(outcome) }
+                }
+                Err(error) => {
+                    let objections = match &error {
+                        Error::Refused { objections, .. } => objections.clone(),
+                        _ => Vec::new(),
+                    };
+                    Line::Failed { source: source.clone(), error: exit::chain(&error.into()), objections }
+                }
+            };
+        match args.json {
+            true => lines.push(line),
+            false => print(&line_text(&line))?,
+        }
+    }
+    if args.json {
+        print_json(&lines)?;
+    }
+    progress::say(&format!(
+        "{done} of {} machines {}",
+        sources.len(),
+        if args.dry_run { "planned" } else { "converted" }
+    ));
+    Ok(if done == sources.len() { Exit::Done } else { Exit::Refused })
+}
+
+fn line_text(line: &Line) -> String {
+    match line {
+        Line::Done { source, outcome } => {
+            let text = match outcome.as_ref() {
+                Outcome::Planned(preview) => format!(
+                    "would become {}, {}",
+                    preview.plan.name,
+                    output::count_of(preview.plan.losses.len(), "loss", "losses")
+                ),
+                Outcome::Finished(manifest) => format!(
+                    "became {}, {}",
+                    manifest.plan.name,
+                    output::count_of(manifest.plan.losses.len(), "loss", "losses")
+                ),
+                Outcome::NotBooted(failed) => format!("{} did not boot", failed.plan.name),
+            };
+            format!("✓ {}: {text}\n", source.display())
+        }
+        Line::Failed { source, error, objections } => {
+            let objections =
+                objections.iter().map(|objection| format!("\n    {}", clean(&objection.to_string())));
+            format!("✗ {}: {}{}\n", source.display(), clean(error), objections.collect::<String>())
+        }
+    }
 }
 
 fn preview_text(preview: &Preview) -> String {
@@ -107,8 +211,18 @@ fn finished_text(manifest: &Manifest, output: &Path) -> String {
         Some(evidence) => text += &format!("\n{evidence}"),
         None => text += &format!("\nNext: anyvisor rehearse {}\n", manifest_file.display()),
     }
-    for description in manifest.plan.descriptions.iter().filter(|description| !description.executable) {
-        text += &format!("      virsh define {}\n", output.join(&description.file).display());
-    }
-    text
+    text + &format!("      {}\n", next(&manifest.plan, output))
+}
+
+/// What the administrator does with a finished target.
+fn next(plan: &Plan, output: &Path) -> String {
+    let path = |file: Option<String>| output.join(file.unwrap_or_default()).display().to_string();
+    let description =
+        |index: usize| path(plan.descriptions.get(index).map(|description| description.file.clone()));
+    plan.packing
+        .next
+        .replace("{directory}", &output.display().to_string())
+        .replace("{description}", &description(0))
+        .replace("{script}", &description(1))
+        .replace("{archive}", &path(plan.archive()))
 }

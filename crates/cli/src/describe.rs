@@ -140,9 +140,11 @@ fn first_that_speaks(dialect: &'static Dialect) -> Option<&'static Profile> {
 fn expanded(sources: &[PathBuf]) -> Vec<PathBuf> {
     sources
         .iter()
-        .flat_map(|source| {
-            if source.is_dir() { dialect::package::descriptions_in(source) } else { vec![source.clone()] }
-        })
+        .flat_map(
+            |source| {
+                if source.is_dir() { dialect::package::sources_in(source) } else { vec![source.clone()] }
+            },
+        )
         .collect()
 }
 
@@ -190,9 +192,6 @@ fn line(description: &Description) -> String {
         output::size(machine.memory),
         output::count(machine.disks.len(), "disk"),
         output::count(machine.nics.len(), "network card"),
-        match description.losses.len() {
-            1 => "1 loss".to_owned(),
-            losses => format!("{losses} losses"),
-        }
+        output::count_of(description.losses.len(), "loss", "losses")
     )
 }

@@ -38,9 +38,14 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// So many of something.
+/// So many of something whose plural has an s.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    count_of(number, noun, &format!("{noun}s"))
+}
+
+/// So many of something.
+pub(crate) fn count_of(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 /// Text of a source's for a terminal: control characters, which could drive it, become `·`.

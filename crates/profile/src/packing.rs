@@ -12,6 +12,9 @@ pub struct Packing {
     pub container: Container,
     /// The dialects of the descriptions, by name. The first says it all; the others are for convenience.
     pub descriptions: Vec<String>,
+    /// What the administrator does with it: a command or an instruction, in which `{description}`, `{script}` and `{archive}`
+    /// stand for the first and the second description and the archive, `{directory}` for where they are.
+    pub next: String,
     /// The disks that can be in it, the usual kind first.
     pub disks: Vec<DiskKind>,
 }

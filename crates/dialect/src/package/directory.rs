@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// How deep descriptions lie: Hyper-V's in `Virtual Machines/`, below the directory of the export.
-const DEPTH: usize = 2;
+/// How deep descriptions lie: Hyper-V's in `Virtual Machines/`, those of a collection somewhat deeper.
+const DEPTH: usize = 8;
 /// The most entries of one directory that are looked at.
 const ENTRIES: usize = 10_000;
 /// How much of a file is looked at, in bytes.
@@ -15,8 +15,9 @@ const HEAD: u64 = 64 << 10;
 /// Where Hyper-V and VirtualBox keep the past of a machine.
 const PAST: [&str; 2] = ["Snapshots", "Logs"];
 
-/// The descriptions in `directory` and a little below, in order.
-pub fn descriptions_in(directory: &Path) -> Vec<PathBuf> {
+/// The machines in `directory` and a little below, in order: the one description of an export, or every description and
+/// package of a collection. Disks that no description names are not among them.
+pub fn sources_in(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     look(directory, DEPTH, &mut found);
     found.sort();
@@ -25,7 +26,7 @@ pub fn descriptions_in(directory: &Path) -> Vec<PathBuf> {
 
 /// The one description in `directory`.
 pub(super) fn description_in(directory: &Path) -> Result<PathBuf> {
-    let found = descriptions_in(directory);
+    let found = sources_in(directory);
     match found.as_slice() {
         [one] => Ok(one.clone()),
         _ => Err(Error::Directory { path: directory.to_path_buf(), found }),
@@ -51,5 +52,6 @@ fn is_description(path: &Path) -> bool {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut bytes));
     let text = super::recognise::text(&bytes);
-    read.is_ok() && dialects::recognise(&Head { bytes: &bytes, text: &text }).is_some()
+    let is_package = super::tar::is_tar(&bytes);
+    read.is_ok() && (is_package || dialects::recognise(&Head { bytes: &bytes, text: &text }).is_some())
 }

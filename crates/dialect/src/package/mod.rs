@@ -15,7 +15,7 @@ mod ova;
 mod recognise;
 mod tar;
 
-pub use directory::descriptions_in;
+pub use directory::sources_in;
 pub use error::{Error, Result};
 pub use manifest::{Algorithm, VerifiedDigest};
 pub use recognise::{SOURCES, Source};

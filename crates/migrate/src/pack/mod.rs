@@ -10,7 +10,7 @@ use crate::reporter::Reporter;
 use crate::stage::Stage;
 use block::BlockRead;
 use image::{CopyOptions, NewImage};
-use profile::{Container, Profile};
+use profile::Container;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,8 +18,6 @@ use std::sync::Arc;
 pub(crate) struct Packing<'a> {
     pub(crate) opened: &'a Opened,
     pub(crate) plan: &'a Plan,
-    pub(crate) profile: &'static Profile,
-    pub(crate) mapping: &'a crate::mapping::Mapping,
     pub(crate) stage: &'a Stage,
     pub(crate) reporter: &'a dyn Reporter,
 }
