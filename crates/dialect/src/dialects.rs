@@ -88,8 +88,14 @@ impl Head<'_> {
 }
 
 /// Every dialect, in the order in which they are listed and tried.
-pub static DIALECTS: &[&Dialect] =
-    &[&crate::vmx::DIALECT, &crate::ovf::DIALECT, &crate::libvirt::DIALECT, &crate::qemu_script::DIALECT];
+pub static DIALECTS: &[&Dialect] = &[
+    &crate::vmx::DIALECT,
+    &crate::ovf::DIALECT,
+    &crate::libvirt::DIALECT,
+    &crate::qemu_script::DIALECT,
+    &crate::hyperv::POWERSHELL,
+    &crate::hyperv::JSON,
+];
 
 /// The dialect of that name.
 pub fn by_name(name: &str) -> Option<&'static Dialect> {

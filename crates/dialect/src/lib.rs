@@ -1,6 +1,7 @@
 //! Descriptions of virtual machines: bytes to [`Machine`] and back, with every loss.
 //!
 //! * [`vmx`]: VMware's `.vmx`. [`ovf`]: DMTF's Open Virtualization Format, 0.9 to 2.x.
+//! * [`hyperv`]: what Hyper-V stores of a machine, and the script that creates one.
 //! * [`DIALECTS`]: all of them, with how each is recognised, read and written.
 //! * [`package`]: a description together with its disks, as a user names it: `.ova`, `.ovf`, `.vmx` or a lone disk.
 //! * [`guest_os`]: names of systems between the hypervisors' lists.
@@ -13,6 +14,7 @@
 pub mod adapt;
 mod dialects;
 pub mod guest_os;
+pub mod hyperv;
 pub mod libvirt;
 pub mod naming;
 pub mod ovf;

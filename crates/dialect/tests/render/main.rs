@@ -5,6 +5,7 @@
 mod adapt;
 mod hostile;
 mod libvirt;
+mod powershell;
 mod script;
 
 use dialect::{DiskFile, RenderOptions};

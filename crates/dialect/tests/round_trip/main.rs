@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
 mod compare;
+mod hyperv;
 mod machines;
 
 pub use compare::{assert_round_trip, options};
