@@ -9,11 +9,17 @@ pub(crate) struct Element {
     attributes: Vec<(&'static str, String)>,
     children: Vec<Element>,
     text: Option<String>,
+    verbatim: Option<String>,
 }
 
 impl Element {
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, ..Self::default() }
+    }
+
+    /// An element as it stands elsewhere: well-formed by itself, without namespaces.
+    pub(crate) fn verbatim(name: &'static str, text: &str) -> Self {
+        Self { name, verbatim: Some(text.to_owned()), ..Self::default() }
     }
 
     /// With an attribute.
@@ -56,6 +62,10 @@ impl Element {
     /// Recursion is as deep as the code that built the tree.
     fn write(&self, out: &mut String, depth: usize) {
         let indent = "  ".repeat(depth);
+        if let Some(text) = &self.verbatim {
+            let _ = writeln!(out, "{indent}{text}");
+            return;
+        }
         let _ = write!(out, "{indent}<{}", self.name);
         for (name, value) in &self.attributes {
             let _ = write!(out, " {name}='");

@@ -2,8 +2,9 @@
 //!
 //! There is no versioned specification: what is here follows libvirt's documentation of the format, its schema and the
 //! definitions that its own tests hold. What [`parse()`] finds no place for in a [`Machine`](machine::Machine) is a
-//! [`Property`](machine::Property).
+//! [`Property`](machine::Property), and [`render()`] puts back those that mean the same on any host.
 
+mod kept;
 mod parse;
 mod render;
 
@@ -23,3 +24,13 @@ pub static DIALECT: Dialect = Dialect {
     parse: Some(|bytes| parse(bytes).map_err(ParseError::from)),
     render: Some(render),
 };
+
+/// libosinfo's element in a domain's metadata: its namespace.
+const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
+
+/// libosinfo's short identifier for a URL in the metadata, where the URL follows from it.
+fn short_name(url: &str) -> Option<String> {
+    let (_, path) = url.split_once("://")?;
+    let short: String = path.split('/').skip(1).collect();
+    (crate::guest_os::libosinfo_url(&short).as_deref() == Some(url)).then_some(short)
+}

@@ -3,13 +3,16 @@
 use crate::{adapted, kvm, options};
 use dialect::render::Network;
 use dialect::{RenderError, RenderOptions};
-use machine::{Cpu, Disk, Firmware, Machine};
+use machine::{
+    Cache, Cpu, Disk, Firmware, GuestOs, Machine, NumaNode, Property, Smbios, UsbController, Video,
+    differences,
+};
 use roxmltree::Document;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a program of libvirt's on a file.
-fn libvirt(program: &str, arguments: &[&str], text: &str) -> Result<(), String> {
+/// What a program of libvirt's prints about a file.
+fn libvirt(program: &str, arguments: &[&str], text: &str) -> Result<String, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("domain.xml");
     std::fs::write(&path, text).unwrap();
@@ -22,7 +25,7 @@ fn libvirt(program: &str, arguments: &[&str], text: &str) -> Result<(), String> 
         .output()
         .unwrap_or_else(|error| panic!("{program} is needed (Debian: libvirt-clients): {error}"));
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8(output.stdout).unwrap());
     }
     Err(format!(
         "{}{}\n{text}",
@@ -123,4 +126,70 @@ fn what_cannot_be_written_is_an_error() {
     let source = dialect::vmx::parse(crate::VMX.as_bytes()).unwrap().machine;
     let absolute = options(&source, Path::new("/images"));
     assert!(matches!(render(&source, &absolute), Err(RenderError::Bus { .. })));
+}
+
+/// A machine with what KVM has and few others say.
+fn grown() -> Machine {
+    let mut machine = adapted();
+    machine.cpu = Cpu { sockets: 2, cores_per_socket: 2, threads_per_core: 1 };
+    machine.max_cpus = Some(8);
+    machine.max_memory = Some(8 << 30);
+    machine.numa = [(0..4, 1 << 30), (4..8, 1 << 30)]
+        .map(|(cpus, memory)| NumaNode { cpus: cpus.collect(), memory })
+        .to_vec();
+    machine.smbios = Smbios {
+        manufacturer: Some("Maker & Sons".to_owned()),
+        serial: Some("S-1".to_owned()),
+        asset_tag: Some("A 1".to_owned()),
+        ..Smbios::default()
+    };
+    machine.guest_os = Some(GuestOs { vocabulary: "libosinfo".to_owned(), id: "debian12".to_owned() });
+    machine.usb = vec![UsbController::Usb2, UsbController::Usb3];
+    machine.video = Some(Video { model: Some("qxl".to_owned()), memory: Some(64 << 20) });
+    machine.disks[0].cache = Some(Cache::WriteBack);
+    machine.disks[0].ssd = true;
+    machine.disks[0].serial = Some("DISK 1".to_owned());
+    machine.nics[0].vlan = Some(42);
+    let kept = |key: &str, value: &str| Property {
+        dialect: "libvirt".to_owned(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    machine.properties = vec![
+        kept("features/kvm", "<kvm><hidden state='on'/></kvm>"),
+        kept("on_crash", "<on_crash>preserve</on_crash>"),
+        kept("devices/watchdog", "<watchdog model='i6300esb' action='reset'/>"),
+    ];
+    machine
+}
+
+#[test]
+fn all_that_a_machine_has_is_said_and_libvirt_understands_it() {
+    let machine = grown();
+    let rendered =
+        dialect::libvirt::render(&machine, kvm(), &options(&machine, Path::new("/images"))).unwrap();
+    check(&rendered.text);
+    insta::assert_snapshot!(rendered.text);
+    let lost: Vec<&str> = rendered.losses.iter().map(|loss| loss.what.as_str()).collect();
+    let expected =
+        ["removables.0.medium", "removables.1.medium", "nic1.network", "nic1.vlan", "nic2.network"];
+    assert_eq!(lost, expected);
+
+    // What libvirt makes of it says the same of the machine.
+    let text = rendered.text.replacen("type='kvm'", "type='test'", 1);
+    let commands = "define FILE; dumpxml 'Web & <Mail> (prod)'";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("domain.xml");
+    std::fs::write(&path, &text).unwrap();
+    let commands = commands.replace("FILE", path.to_str().unwrap());
+    let printed = libvirt("virsh", &["-q", "-c", "test:///default", &commands], &text).unwrap();
+    let printed = &printed[printed.find("<domain").unwrap()..];
+    let parse = |text: &str| {
+        let mut machine = dialect::libvirt::parse(text.as_bytes()).unwrap().machine;
+        // libvirt adds devices that it deems missing.
+        machine.properties.clear();
+        machine
+    };
+    let found = differences(&parse(&rendered.text), &parse(printed));
+    assert_eq!(found, [], "{printed}");
 }

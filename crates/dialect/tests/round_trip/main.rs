@@ -7,6 +7,7 @@
 
 mod compare;
 mod hyperv;
+mod libvirt;
 mod machines;
 
 pub use compare::{assert_round_trip, options};

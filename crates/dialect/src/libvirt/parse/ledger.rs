@@ -8,6 +8,60 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
+/// What every domain of KVM's says, by [`signature`] below the path of its parent: libvirt's tools write it, and so does
+/// the renderer. It tells nothing of the machine.
+const USUAL: [&str; 18] = [
+    "on_poweroff 'destroy'",
+    "on_reboot 'restart'",
+    "on_crash 'destroy'",
+    "os/type@machine=q35",
+    "cpu@mode=host-passthrough",
+    "cpu@check=none",
+    "cpu@migratable=on",
+    "clock/timer name=rtc tickpolicy=catchup",
+    "clock/timer name=pit tickpolicy=delay",
+    "clock/timer name=hpet present=no",
+    "clock/timer name=hypervclock present=yes",
+    "features/hyperv mode=custom;relaxed state=on;spinlocks retries=8191 state=on;vapic state=on",
+    "devices/disk/driver@discard=unmap",
+    "devices/channel type=unix;target name=org.qemu.guest_agent.0 type=virtio",
+    "devices/input bus=usb type=tablet",
+    "devices/graphics autoport=yes port=-1 type=vnc",
+    "devices/memballoon model=virtio",
+    "devices/rng model=virtio;backend model=random '/dev/urandom'",
+];
+
+/// An element with its attributes in order, its text, and the elements in it: `timer name=pit tickpolicy=delay`. Only of
+/// small ones.
+fn signature(node: Node) -> Option<String> {
+    const MAX: usize = 8;
+    let of = |node: Node| {
+        let mut attributes: Vec<_> =
+            node.attributes().map(|one| format!(" {}={}", one.name(), one.value())).collect();
+        attributes.sort();
+        let text = node.text().map(str::trim).filter(|text| !text.is_empty());
+        let text = text.map(|text| format!(" '{text}'")).unwrap_or_default();
+        format!("{}{}{text}", node.tag_name().name(), attributes.concat())
+    };
+    if node.descendants().take(4 * MAX).filter(Node::is_element).count() > MAX {
+        return None;
+    }
+    let mut inner: Vec<_> = node.descendants().skip(1).filter(Node::is_element).map(of).collect();
+    inner.sort();
+    Some([vec![of(node)], inner].concat().join(";"))
+}
+
+/// The path of a key without the numbers among siblings, up to its last part.
+fn is_usual(key: &str, signature: &str) -> bool {
+    let plain: String =
+        key.split('/').map(|part| part.split('[').next().unwrap_or(part)).collect::<Vec<_>>().join("/");
+    let said = match plain.rsplit_once('/') {
+        Some((parent, _)) => format!("{parent}/{signature}"),
+        None => signature.to_owned(),
+    };
+    USUAL.contains(&said.as_str())
+}
+
 /// The most elements, attributes and texts that a domain may have.
 const MAX_NODES: u32 = 1 << 20;
 
@@ -106,11 +160,19 @@ impl<'a> Ledger<'a> {
             }
             if !opened.contains(&node.id()) {
                 past = node.range().end;
-                add(self.path(node), self.tree.input_text().get(node.range()).unwrap_or_default());
+                let path = self.path(node);
+                if signature(node).is_some_and(|signature| is_usual(&path, &signature)) {
+                    continue;
+                }
+                add(path, self.tree.input_text().get(node.range()).unwrap_or_default());
                 continue;
             }
             for attribute in node.attributes().filter(|one| !read.contains(&(node.id(), one.name()))) {
-                add(format!("{}@{}", self.path(node), attribute.name()), attribute.value());
+                let path = self.path(node);
+                let said = format!("{}@{}={}", node.tag_name().name(), attribute.name(), attribute.value());
+                if !is_usual(&path, &said) {
+                    add(format!("{path}@{}", attribute.name()), attribute.value());
+                }
             }
             if !read.contains(&(node.id(), ""))
                 && let Some(text) = node.text().map(str::trim).filter(|text| !text.is_empty())

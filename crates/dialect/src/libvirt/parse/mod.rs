@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn what_nobody_reads_is_a_property() {
         let text = "<domain type='kvm'><name>a</name><memory>1024</memory><vcpu cpuset='1'>1</vcpu>\
-                    <os><type arch='x86_64'>hvm</type></os><on_crash>destroy</on_crash>\
+                    <os><type arch='x86_64'>hvm</type></os><on_crash>preserve</on_crash>\
                     <devices><sound model='ich6'/><sound model='ac97'><x/></sound>\
                     <graphics type='vnc' passwd='x'/></devices></domain>";
         let parsed = parse(text.as_bytes()).unwrap();
@@ -121,7 +121,7 @@ mod tests {
             said,
             [
                 ("vcpu@cpuset", "1"),
-                ("on_crash", "<on_crash>destroy</on_crash>"),
+                ("on_crash", "<on_crash>preserve</on_crash>"),
                 ("devices/sound", "<sound model='ich6'/>"),
                 ("devices/sound[2]", "<sound model='ac97'><x/></sound>"),
             ]

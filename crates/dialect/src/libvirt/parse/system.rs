@@ -174,7 +174,8 @@ fn guest_os(reading: &mut Reading<'_>) {
     let Some(metadata) = reading.domain.child("metadata") else { return };
     let Some(os) = metadata.child("libosinfo").and_then(|info| info.child("os")) else { return };
     if let Some(id) = os.attribute("id") {
-        reading.machine.guest_os = Some(GuestOs { vocabulary: "libosinfo".to_owned(), id: id.to_owned() });
+        let id = super::super::short_name(id).unwrap_or_else(|| id.to_owned());
+        reading.machine.guest_os = Some(GuestOs { vocabulary: "libosinfo".to_owned(), id });
     }
 }
 
@@ -246,7 +247,7 @@ mod tests {
             (Some("1 2"), Some("A"))
         );
         assert_eq!((machine.name.as_str(), machine.clock), ("web", Clock::LocalTime));
-        assert_eq!(machine.guest_os.unwrap().id, "http://debian.org/debian/12");
+        assert_eq!(machine.guest_os.unwrap().id, "debian12");
         let keys: Vec<_> = machine.properties.iter().map(|one| one.key.as_str()).collect();
         assert_eq!(keys, ["title", "sysinfo/system/entry[2]"]);
     }

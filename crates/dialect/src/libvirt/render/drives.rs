@@ -1,8 +1,9 @@
 //! Disks, removable drives and their controllers in a domain.
 
+use super::BootOrder;
 use crate::render::{DiskFile, RenderError, RenderOptions, path_text};
 use crate::xml::Element;
-use machine::{Attachment, Bus, Disk, Loss, Machine, Removable, RemovableKind, ScsiModel, Severity};
+use machine::{Attachment, Bus, Cache, Disk, Loss, Machine, Removable, RemovableKind, ScsiModel, Severity};
 use profile::Profile;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,14 +12,12 @@ use std::path::PathBuf;
 #[derive(Default)]
 struct Names {
     sd: usize,
-    vd: usize,
     fd: usize,
 }
 
 impl Names {
     fn next(&mut self, prefix: &str) -> String {
         let counter = match prefix {
-            "vd" => &mut self.vd,
             "fd" => &mut self.fd,
             _ => &mut self.sd,
         };
@@ -45,6 +44,7 @@ pub(super) fn drives(
     machine: &Machine,
     profile: &Profile,
     options: &RenderOptions,
+    boot: &mut BootOrder,
     losses: &mut Vec<Loss>,
 ) -> Result<Vec<Element>, RenderError> {
     let mut names = Names::default();
@@ -53,11 +53,15 @@ pub(super) fn drives(
         let serial = plain_serial(disk, losses);
         let file = options.disk(&disk.id)?;
         let path = options.absolute(&file.path)?;
-        drives.push(hard_disk(disk, profile, (file, path), serial, &mut names)?);
+        let node = hard_disk(disk, profile, (file, path), &mut names, losses)?
+            .maybe(serial.map(|serial| Element::new("serial").text(serial)))
+            .maybe(boot.element(&disk.id, disk.boot_order, losses));
+        drives.push(node);
     }
     for (index, drive) in machine.removables.iter().enumerate() {
         let medium = options.media.get(&index).map(|path| path_text(path)).transpose()?;
-        drives.push(removable(index, drive, medium, &mut names, losses));
+        let order = boot.element(&format!("removables.{index}"), drive.boot_order, losses);
+        drives.push(removable(index, drive, medium, &mut names, losses).maybe(order));
     }
     Ok(drives)
 }
@@ -66,47 +70,82 @@ fn hard_disk(
     disk: &Disk,
     profile: &Profile,
     (file, path): (&DiskFile, PathBuf),
-    serial: Option<String>,
     names: &mut Names,
+    losses: &mut Vec<Loss>,
 ) -> Result<Element, RenderError> {
     let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
     let hardware = profile.disk_hardware(disk.attachment.bus).ok_or_else(unknown)?;
     let path = path_text(&path)?;
-    let (bus, prefix, address) = match hardware.bus {
-        Bus::Scsi(ScsiModel::VirtioScsi) => ("scsi", "sd", Some(scsi_address(disk.attachment))),
-        Bus::Sata => ("sata", "sd", Some(sata_address(disk.attachment))),
-        Bus::VirtioBlk => ("virtio", "vd", None),
+    let (bus, name, address) = match hardware.bus {
+        Bus::Scsi(ScsiModel::VirtioScsi) => ("scsi", names.next("sd"), Some(scsi_address(disk.attachment))),
+        Bus::Sata => ("sata", names.next("sd"), Some(sata_address(disk.attachment))),
+        // Its name is its only address.
+        Bus::VirtioBlk => ("virtio", virtio_name(disk.attachment), None),
         _ => return Err(unknown()),
     };
-    let driver = Element::new("driver")
-        .with("name", "qemu")
-        .with("type", &file.format)
-        .with("cache", "none")
-        .with("discard", "unmap");
-    Ok(Element::new("disk")
-        .with("type", "file")
-        .with("device", "disk")
-        .child(driver)
+    let driver = Element::new("driver").with("name", "qemu").with("type", &file.format);
+    let driver = match disk.cache {
+        Some(cache) => driver.with("cache", cache_name(cache)),
+        None => driver,
+    };
+    let node = Element::new("disk").with("type", "file").with("device", "disk");
+    let node = if disk.independent { node.with("snapshot", "no") } else { node };
+    Ok(node
+        .child(driver.with("discard", "unmap"))
         .child(Element::new("source").with("file", path))
-        .child(Element::new("target").with("dev", names.next(prefix)).with("bus", bus))
-        .maybe(disk.read_only.then(|| Element::new("readonly")))
-        .maybe(serial.map(|serial| Element::new("serial").text(serial)))
-        .maybe(disk.boot_order.map(|order| Element::new("boot").with("order", order)))
+        .child(target(disk, &name, bus, losses))
+        .maybe(is_read_only(disk, losses).then(|| Element::new("readonly")))
+        .maybe(disk.shared.then(|| Element::new("shareable")))
         .maybe(address))
 }
 
-/// A disk's serial number in the characters that libvirt and QEMU allow, and of the length that SCSI does; none
-/// when nothing is left of it.
+fn cache_name(cache: Cache) -> &'static str {
+    match cache {
+        Cache::None => "none",
+        Cache::WriteBack => "writeback",
+        Cache::WriteThrough => "writethrough",
+        Cache::DirectSync => "directsync",
+        Cache::Unsafe => "unsafe",
+    }
+}
+
+/// A rotation rate of 1 says that nothing rotates; virtio-blk has none.
+fn target(disk: &Disk, name: &str, bus: &str, losses: &mut Vec<Loss>) -> Element {
+    let target = Element::new("target").with("dev", name).with("bus", bus);
+    if disk.ssd && bus == "virtio" {
+        let why = "a virtio disk does not say whether it rotates";
+        losses.push(Loss::dropped(Severity::Note, format!("{}.ssd", disk.id), why));
+    }
+    if disk.ssd && bus != "virtio" { target.with("rotation_rate", 1) } else { target }
+}
+
+/// ATA has no disks that cannot be written, and libvirt refuses them.
+fn is_read_only(disk: &Disk, losses: &mut Vec<Loss>) -> bool {
+    let possible = disk.attachment.bus != Bus::Sata;
+    if disk.read_only && !possible {
+        let why = "a SATA disk can be written always";
+        losses.push(Loss::dropped(Severity::Warning, format!("{}.read_only", disk.id), why));
+    }
+    disk.read_only && possible
+}
+
+/// A disk's serial number in the characters that libvirt and QEMU allow, and of the length that the bus does (20 on
+/// virtio-blk, VIRTIO 1.2 section 5.2.6.1); none when nothing is left of it.
 pub(crate) fn plain_serial(disk: &Disk, losses: &mut Vec<Loss>) -> Option<String> {
     let serial = disk.serial.as_deref()?;
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ' ');
-    let plain: String = serial.chars().filter(allowed).take(36).collect();
+    let longest = if disk.attachment.bus == Bus::VirtioBlk { 20 } else { 36 };
+    let plain: String = serial.chars().filter(allowed).take(longest).collect();
     let plain = plain.trim().to_owned();
-    if plain != serial {
-        let why = "a serial number has 36 letters, digits and few other characters at most";
+    if plain != serial || plain.is_empty() {
+        let why = format!("a serial number has 1 to {longest} letters, digits and few other characters");
         losses.push(Loss::changed(format!("{}.serial", disk.id), &plain, why));
     }
     (!plain.is_empty()).then_some(plain)
+}
+
+fn virtio_name(at: Attachment) -> String {
+    format!("vd{}", letters(usize::try_from(at.unit).unwrap_or_default()))
 }
 
 /// One disk a target: virtio-scsi has 256 of them, and a guest numbers them in order.
@@ -145,16 +184,16 @@ fn removable(
             format!("{} is not carried over: the {device} drive is empty", crate::text::excerpt(name, 80));
         losses.push(Loss::dropped(Severity::Change, format!("removables.{index}.medium"), why));
     }
-    // A drive that was disconnected at the start is one without its medium.
+    // A drive that was disconnected at the start is one without its medium, its tray open.
     let medium = medium.filter(|_| drive.connected);
+    let target = Element::new("target").with("dev", names.next(prefix)).with("bus", bus);
     Element::new("disk")
         .with("type", "file")
         .with("device", device)
         .child(Element::new("driver").with("name", "qemu").with("type", "raw"))
         .maybe(medium.map(|path| Element::new("source").with("file", path)))
-        .child(Element::new("target").with("dev", names.next(prefix)).with("bus", bus))
+        .child(if drive.connected { target } else { target.with("tray", "open") })
         .maybe((drive.kind == RemovableKind::Cdrom).then(|| Element::new("readonly")))
-        .maybe(drive.boot_order.map(|order| Element::new("boot").with("order", order)))
         .child(address)
 }
 

@@ -3,17 +3,21 @@
 //! The machine must be on the profile's hardware already ([`crate::adapt()`]). Addresses of disks are written out, so
 //! that a guest numbers them in the machine's order.
 
+mod board;
 mod devices;
 mod drives;
+mod identity;
 
 pub(crate) use devices::network_loss;
 pub(crate) use drives::plain_serial;
 
+use super::kept;
 use crate::render::{RenderError, RenderOptions, Rendered, path_text};
 use crate::xml::Element;
-use crate::{naming, text::excerpt};
+use crate::{guest_os, naming};
 use machine::{Clock, Firmware, Loss, Machine, Severity};
 use profile::Profile;
+use std::collections::BTreeSet;
 
 /// QEMU's machine type when the profile names none.
 const DEFAULT_MACHINE: &str = "q35";
@@ -30,45 +34,60 @@ pub fn render(
     let mut losses = Vec::new();
     let wanted = options.name.as_deref().unwrap_or(&machine.name);
     let name = naming::domain_name(wanted);
-    // A title is one line; libvirt refuses others.
-    let title = (name != wanted.trim() && !wanted.trim().is_empty())
-        .then(|| Element::new("title").text(excerpt(&wanted.replace(['\n', '\r'], " "), 200)));
-    if title.is_some() {
-        let why = "libvirt makes a file of the name and refuses some characters and lengths";
-        losses.push(Loss::changed("name", &name, why));
-    }
     let domain = Element::new("domain")
         .with("type", "kvm")
         .child(Element::new("name").text(&name))
         .maybe(machine.bios_uuid.map(|uuid| Element::new("uuid").text(uuid)))
-        .maybe(title)
-        .maybe(machine.notes.as_ref().map(|notes| Element::new("description").text(notes)))
-        .child(Element::new("memory").with("unit", "KiB").text(machine.memory.div_ceil(1024)))
-        .child(Element::new("vcpu").text(machine.cpu.count()))
+        .maybe(identity::title(wanted, &name, &mut losses))
+        .maybe(identity::notes(machine, &mut losses))
+        .maybe(identity::metadata(machine, &mut losses))
+        .children(board::memory(machine, &mut losses))
+        .child(board::processors(machine, &mut losses))
+        .maybe(identity::sysinfo(machine, &mut losses))
         .child(operating_system(machine, profile, options)?)
         .child(features(machine))
-        .child(cpu(machine))
+        .child(board::cpu(machine, &mut losses))
         .child(clock(machine))
-        .child(Element::new("on_poweroff").text("destroy"))
-        .child(Element::new("on_reboot").text("restart"))
-        .child(Element::new("on_crash").text("destroy"))
+        .children(events(machine))
         .child(devices::devices(machine, profile, options, &mut losses)?);
     report(machine, &mut losses);
     Ok(Rendered { text: domain.document(), losses })
 }
 
 fn report(machine: &Machine, losses: &mut Vec<Loss>) {
-    if !machine.properties.is_empty() {
+    let lost = machine.properties.iter().filter(|property| !kept::is_kept(property)).count();
+    if lost > 0 {
         let why = format!(
-            "{} settings mean something to the source's hypervisor alone; the manifest keeps them",
-            machine.properties.len()
+            "{lost} settings mean something to the source's hypervisor alone; the manifest keeps them"
         );
         losses.push(Loss::dropped(Severity::Note, "properties", why));
     }
-    if let Some(os) = &machine.guest_os {
-        let why =
-            format!("libvirt does not need to know that it is {} ({})", excerpt(&os.id, 60), os.vocabulary);
-        losses.push(Loss::dropped(Severity::Note, "guest_os", why));
+}
+
+/// What happens when the guest stops, and what it may do with its power: as it was, else what libvirt's tools take.
+fn events(machine: &Machine) -> Vec<Element> {
+    let kept: Vec<(&str, &str)> = kept::under(machine, "").collect();
+    let of = |name: &'static str| {
+        kept.iter().find(|(kept, _)| *kept == name).map(|(_, text)| Element::verbatim(name, text))
+    };
+    let usual = [("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")];
+    let events = usual.map(|(name, usual)| of(name).unwrap_or_else(|| Element::new(name).text(usual)));
+    events.into_iter().chain(of("pm")).collect()
+}
+
+/// The places in the boot order that are given away: libvirt refuses one twice, and 0.
+#[derive(Default)]
+struct BootOrder(BTreeSet<u32>);
+
+impl BootOrder {
+    fn element(&mut self, what: &str, order: Option<u32>, losses: &mut Vec<Loss>) -> Option<Element> {
+        let order = order?;
+        if order == 0 || !self.0.insert(order) {
+            let why = "another device has the same place in the boot order";
+            losses.push(Loss::dropped(Severity::Change, format!("{what}.boot_order"), why));
+            return None;
+        }
+        Some(Element::new("boot").with("order", order))
     }
 }
 
@@ -80,7 +99,7 @@ fn operating_system(
     let kind = profile.rehearsal.as_ref().map_or(DEFAULT_MACHINE, |rehearsal| rehearsal.machine.as_str());
     let kind = Element::new("type").with("arch", "x86_64").with("machine", kind).text("hvm");
     let Firmware::Uefi(uefi) = &machine.firmware else {
-        return Ok(Element::new("os").child(kind));
+        return Ok(Element::new("os").child(kind).maybe(identity::smbios_mode(machine)));
     };
     let feature = |name: &str, enabled: bool| {
         Element::new("feature").with("enabled", if enabled { "yes" } else { "no" }).with("name", name)
@@ -96,20 +115,14 @@ fn operating_system(
                 .child(feature("secure-boot", uefi.secure_boot))
                 .child(feature("enrolled-keys", uefi.secure_boot)),
         )
-        .maybe(nvram))
-}
-
-fn is_windows(machine: &Machine) -> bool {
-    machine
-        .guest_os
-        .as_ref()
-        .is_some_and(|os| os.vocabulary == "vmware" && os.id.to_ascii_lowercase().starts_with("win"))
+        .maybe(nvram)
+        .maybe(identity::smbios_mode(machine)))
 }
 
 fn features(machine: &Machine) -> Element {
     let secure_boot = matches!(&machine.firmware, Firmware::Uefi(uefi) if uefi.secure_boot);
     let on = |name| Element::new(name).with("state", "on");
-    let hyperv = is_windows(machine).then(|| {
+    let hyperv = guest_os::is_windows(machine).then(|| {
         Element::new("hyperv")
             .with("mode", "custom")
             .child(on("relaxed"))
@@ -122,16 +135,7 @@ fn features(machine: &Machine) -> Element {
         .maybe(hyperv)
         // Only code in system management mode may write the variables that secure boot rests on.
         .maybe(secure_boot.then(|| on("smm")))
-}
-
-fn cpu(machine: &Machine) -> Element {
-    let cpu = machine.cpu;
-    Element::new("cpu").with("mode", "host-passthrough").with("check", "none").with("migratable", "on").child(
-        Element::new("topology")
-            .with("sockets", cpu.sockets)
-            .with("cores", cpu.cores_per_socket)
-            .with("threads", cpu.threads_per_core),
-    )
+        .children(kept::under(machine, "features").map(|(name, text)| Element::verbatim(name, text)))
 }
 
 fn clock(machine: &Machine) -> Element {
@@ -145,5 +149,5 @@ fn clock(machine: &Machine) -> Element {
         .child(timer("rtc").with("tickpolicy", "catchup"))
         .child(timer("pit").with("tickpolicy", "delay"))
         .child(timer("hpet").with("present", "no"))
-        .maybe(is_windows(machine).then(|| timer("hypervclock").with("present", "yes")))
+        .maybe(guest_os::is_windows(machine).then(|| timer("hypervclock").with("present", "yes")))
 }
