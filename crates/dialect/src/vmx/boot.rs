@@ -4,16 +4,25 @@ use super::dictionary::Dictionary;
 use crate::text::excerpt;
 use machine::{Bus, Loss, Machine, RemovableKind, Severity};
 
-/// Numbers the disks, drives and cards in the order in which VMware's firmware tries them: `bios.bootOrder` orders
-/// the kinds, `bios.hddOrder` the disks among themselves. Without them, it is the disks in their order.
+/// Reads the order in which VMware's firmware tries the disks, drives and cards.
 pub(super) fn read(keys: &mut Dictionary, machine: &mut Machine, losses: &mut Vec<Loss>) {
     let kinds = keys.take("bios.bootorder");
     let disks = keys.take("bios.hddorder");
+    for kind in number(machine, kinds.as_deref(), disks.as_deref()) {
+        let why = format!("{:?} is no device that the machine has", excerpt(&kind, 40));
+        losses.push(Loss::dropped(Severity::Note, "bios.bootOrder", why));
+    }
+}
+
+/// Numbers the devices: `kinds` (`bios.bootOrder`) orders the kinds, `disks` (`bios.hddOrder`) the disks among
+/// themselves. Without them, it is the disks in their order. Gives back the kinds of which there is nothing.
+pub(super) fn number(machine: &mut Machine, kinds: Option<&str>, disks: Option<&str>) -> Vec<String> {
+    let mut unknown = Vec::new();
     let mut next = 1;
-    for kind in kinds.as_deref().unwrap_or("hdd").split(',').map(str::trim).filter(|kind| !kind.is_empty()) {
+    for kind in kinds.unwrap_or("hdd").split(',').map(str::trim).filter(|kind| !kind.is_empty()) {
         let known = match kind.to_ascii_lowercase().as_str() {
             "hdd" | "hd" | "disk" => {
-                number_disks(machine, disks.as_deref(), &mut next);
+                number_disks(machine, disks, &mut next);
                 true
             }
             "cdrom" | "cd" => number_removables(machine, RemovableKind::Cdrom, &mut next),
@@ -25,10 +34,10 @@ pub(super) fn read(keys: &mut Dictionary, machine: &mut Machine, losses: &mut Ve
             },
         };
         if !known {
-            let why = format!("{:?} is no device that the machine has", excerpt(kind, 40));
-            losses.push(Loss::dropped(Severity::Note, "bios.bootOrder", why));
+            unknown.push(kind.to_owned());
         }
     }
+    unknown
 }
 
 fn take(next: &mut u32) -> Option<u32> {

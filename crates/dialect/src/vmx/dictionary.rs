@@ -118,7 +118,7 @@ impl Dictionary {
 }
 
 /// Whether the value of that key (in lower case) may let someone in.
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     ["password", "passwd", "secret", "keysafe", "encryptedkey", "vnc.key", "token"]
         .iter()
         .any(|part| key.contains(part))

@@ -2,7 +2,7 @@
 
 use super::dictionary::{Dictionary, Place};
 use crate::text::excerpt;
-use machine::{Attachment, Bus, Disk, Loss, Machine, Removable, RemovableKind, ScsiModel, Severity};
+use machine::{Attachment, Bus, Cache, Disk, Loss, Machine, Removable, RemovableKind, ScsiModel, Severity};
 
 pub(super) fn read(keys: &mut Dictionary, machine: &mut Machine, losses: &mut Vec<Loss>) {
     // The order in which VMware's BIOS numbers them, and Linux after it.
@@ -88,10 +88,7 @@ fn disk(
         let why = "no file is named for the disk";
         losses.push(Loss::dropped(Severity::Warning, format!("{}.fileName", drive.name), why));
     }
-    if keys.flag(&format!("{}.writethrough", drive.name)) == Some(true) {
-        let why = "how writes are cached is the target's to decide";
-        losses.push(Loss::dropped(Severity::Note, format!("{}.writeThrough", drive.name), why));
-    }
+    let write_through = keys.flag(&format!("{}.writethrough", drive.name)) == Some(true);
     let multi_writer = keys.take(&format!("{}.sharing", drive.name)).is_some_and(|sharing| {
         sharing.to_ascii_lowercase().contains("multiwriter") || sharing.contains("multi-writer")
     });
@@ -109,7 +106,9 @@ fn disk(
         read_only: keys.flag(&format!("{}.readonly", drive.name)).unwrap_or(false),
         independent: drive.mode.starts_with("independent"),
         shared: multi_writer || shared_bus,
-        ..Disk::default()
+        cache: write_through.then_some(Cache::WriteThrough),
+        ssd: keys.flag(&format!("{}.virtualssd", drive.name)).unwrap_or(false),
+        raw_device: matches!(drive.kind.to_ascii_lowercase().as_str(), "plaindisk" | "rawdisk"),
     }
 }
 

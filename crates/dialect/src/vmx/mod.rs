@@ -10,10 +10,12 @@ mod drives;
 mod error;
 mod lexer;
 mod ports;
+mod render;
 mod system;
 
 pub use error::{Error, Result};
 pub use lexer::{Document, Entry, Line};
+pub use render::render;
 
 use crate::Parsed;
 use crate::dialects::{Dialect, Head, ParseError};
@@ -32,7 +34,7 @@ pub static DIALECT: Dialect = Dialect {
     executable: false,
     recognise,
     parse: Some(|bytes| parse(bytes).map_err(ParseError::from)),
-    render: None,
+    render: Some(render),
 };
 
 impl From<Error> for ParseError {

@@ -2,8 +2,9 @@
 
 use super::dictionary::Dictionary;
 use super::{Error, Result};
+use crate::guest_os::{self, Family};
 use crate::text::excerpt;
-use machine::{Clock, Cpu, Firmware, GuestOs, Loss, Machine, Severity, Tpm, Uefi, Video};
+use machine::{Clock, Cpu, Firmware, GuestOs, Loss, Machine, Severity, Tpm, Uefi, UsbController, Video};
 use uuid::Uuid;
 
 /// What VMware takes when `memsize` is missing, in MiB.
@@ -24,6 +25,7 @@ pub(super) fn read(keys: &mut Dictionary, machine: &mut Machine, losses: &mut Ve
     machine.clock = clock(keys, machine.guest_os.as_ref(), losses);
     machine.tpm = tpm(keys, losses);
     machine.video = video(keys);
+    machine.usb = usb(keys);
     Ok(())
 }
 
@@ -107,10 +109,12 @@ pub(crate) fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 fn clock(keys: &mut Dictionary, guest_os: Option<&GuestOs>, losses: &mut Vec<Loss>) -> Clock {
-    if let Some(offset) = keys.take("rtc.difffromutc").filter(|offset| offset.trim() != "0") {
+    let offset = keys.take("rtc.difffromutc");
+    let is_utc = offset.as_deref().is_some_and(|offset| offset.trim() == "0");
+    if let Some(offset) = offset.filter(|_| !is_utc) {
         let why = format!(
             "the clock ran {} seconds beside UTC; the guest corrects it at its first start",
-            offset.trim()
+            excerpt(offset.trim(), 40)
         );
         losses.push(Loss::dropped(Severity::Change, "rtc.diffFromUTC", why));
     }
@@ -118,11 +122,15 @@ fn clock(keys: &mut Dictionary, guest_os: Option<&GuestOs>, losses: &mut Vec<Los
         let why = "the clock began at a fixed time with every start; it follows the host's now";
         losses.push(Loss::dropped(Severity::Warning, "rtc.startTime", why));
     }
-    // VMware gives each guest what its system expects, and only Windows expects local time.
     match guest_os {
-        Some(os) if os.id.to_ascii_lowercase().starts_with("win") => Clock::LocalTime,
+        Some(os) if !is_utc && expects_local_time(os) => Clock::LocalTime,
         _ => Clock::Utc,
     }
+}
+
+/// VMware gives each guest what its system expects, and only Windows expects local time.
+pub(super) fn expects_local_time(os: &GuestOs) -> bool {
+    guest_os::family(os) == Some(Family::Windows)
 }
 
 fn tpm(keys: &mut Dictionary, losses: &mut Vec<Loss>) -> Option<Tpm> {
@@ -141,6 +149,14 @@ fn video(keys: &mut Dictionary) -> Option<Video> {
     let present = keys.flag("svga.present").unwrap_or(true);
     let memory = keys.take("svga.vramsize").and_then(|size| size.trim().parse().ok());
     present.then_some(Video { memory, ..Video::default() })
+}
+
+/// The USB controllers. VMware's USB 2.0 is a switch beside that of USB 1.1, and brings it along.
+fn usb(keys: &mut Dictionary) -> Vec<UsbController> {
+    let mut on = |key| keys.flag(key) == Some(true);
+    let (uhci, ehci, xhci) = (on("usb.present"), on("ehci.present"), on("usb_xhci.present"));
+    let slow = if ehci { Some(UsbController::Usb2) } else { uhci.then_some(UsbController::Usb1) };
+    slow.into_iter().chain(xhci.then_some(UsbController::Usb3)).collect()
 }
 
 #[cfg(test)]

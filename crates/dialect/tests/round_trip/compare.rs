@@ -43,7 +43,12 @@ pub fn assert_round_trip(dialect: &Dialect, profile: &Profile, machine: &Machine
         disk.format.clone_from(&was.format);
         disk.capacity = was.capacity;
     }
-    for difference in differences(machine, &read) {
+    let mut machine = machine.clone();
+    // What a description says of itself, in settings that the machine did not have, is no loss.
+    read.properties.retain(|property| machine.properties.contains(property));
+    machine.properties.sort();
+    read.properties.sort();
+    for difference in differences(&machine, &read) {
         assert!(
             rendered.losses.iter().any(|loss| difference.is_told_by(loss)),
             "{} on {}: no loss tells that {} was {} and is {}\nlosses: {:#?}\n{text}",

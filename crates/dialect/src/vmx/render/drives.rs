@@ -1,0 +1,269 @@
+//! Disks, CD-ROM and floppy drives, and their controllers.
+
+use super::{Product, Writer};
+use crate::render::RenderError;
+use crate::text::excerpt;
+use machine::{Attachment, Bus, Cache, Disk, RemovableKind, ScsiModel, Severity};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most SCSI controllers: they share their numbers, whatever their model.
+const SCSI_CONTROLLERS: u32 = 4;
+
+/// The numbers of SCSI controllers, by model and number among the model's.
+type ControllerNumbers = BTreeMap<(ScsiModel, u32), u32>;
+
+/// Where the drives are in the file. A `.vmx` has no order but that of places.
+pub(super) struct Placed {
+    /// The place of every disk.
+    pub(super) disks: Vec<Attachment>,
+    /// The disks in the order of their places.
+    pub(super) disk_order: Vec<usize>,
+    /// The removable drives in the order of their places: CD-ROM drives, then floppy drives.
+    pub(super) removable_order: Vec<usize>,
+}
+
+/// What a bus is called in keys, and the rank of its disks for VMware's BIOS; `None` for one that VMware lacks.
+fn bus_key(bus: Bus) -> Option<(u8, &'static str)> {
+    Some(match bus {
+        Bus::Scsi(_) => (0, "scsi"),
+        Bus::Sata => (1, "sata"),
+        Bus::Nvme => (2, "nvme"),
+        Bus::Ide => (3, "ide"),
+        Bus::VirtioBlk | Bus::Xen | Bus::Usb | Bus::Floppy => return None,
+    })
+}
+
+fn scsi_device(model: ScsiModel) -> Option<&'static str> {
+    Some(match model {
+        ScsiModel::Pvscsi => "pvscsi",
+        ScsiModel::LsiSas => "lsisas1068",
+        ScsiModel::LsiLogic => "lsilogic",
+        ScsiModel::BusLogic => "buslogic",
+        ScsiModel::VirtioScsi | ScsiModel::HyperV => return None,
+    })
+}
+
+/// A drive's name in keys: `scsi0:1`.
+pub(super) fn key(at: Attachment) -> String {
+    let (_, bus) = bus_key(at.bus).unwrap_or((0, "ide"));
+    format!("{bus}{}:{}", at.controller, at.unit)
+}
+
+fn rank(at: Attachment) -> (u8, u32, u32) {
+    (bus_key(at.bus).map_or(u8::MAX, |(rank, _)| rank), at.controller, at.unit)
+}
+
+impl Writer<'_> {
+    pub(super) fn drives(&mut self) -> Result<Placed, RenderError> {
+        let disks = self.places()?;
+        self.controllers(&disks);
+        for (disk, at) in self.machine.disks.iter().zip(&disks) {
+            self.disk(disk, *at)?;
+        }
+        let mut disk_order: Vec<usize> = (0..disks.len()).collect();
+        disk_order.sort_by_key(|index| disks.get(*index).map(|at| rank(*at)));
+        for (place, index) in disk_order.iter().enumerate() {
+            let Some(disk) = self.machine.disks.get(*index) else { continue };
+            if *index != place || disk.id != format!("disk{}", place + 1) {
+                let why = "VMware numbers disks by bus, controller and place";
+                self.changed(&disk.id, format!("disk {}", place + 1), why);
+            }
+        }
+        let removable_order = self.removables()?;
+        Ok(Placed { disks, disk_order, removable_order })
+    }
+
+    /// The place of every disk, with the SCSI controllers of all models under one count.
+    fn places(&mut self) -> Result<Vec<Attachment>, RenderError> {
+        let numbers = self.controller_numbers()?;
+        let mut taken: BTreeSet<Attachment> = BTreeSet::new();
+        let mut places = Vec::new();
+        for disk in &self.machine.disks {
+            let full = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
+            let at = place(disk.attachment, &numbers, &taken).ok_or_else(full)?;
+            if at != disk.attachment {
+                let why = "VMware counts SCSI controllers of all models together, and has four at most";
+                self.changed(format!("{}.attachment", disk.id), key(at), why);
+            }
+            taken.insert(at);
+            places.push(at);
+        }
+        Ok(places)
+    }
+
+    /// The number of every SCSI controller: its own, where no other has it.
+    fn controller_numbers(&self) -> Result<ControllerNumbers, RenderError> {
+        let mut numbers = ControllerNumbers::new();
+        for disk in &self.machine.disks {
+            let Attachment { bus, controller, .. } = disk.attachment;
+            let unknown = || RenderError::Bus { disk: disk.id.clone(), bus };
+            bus_key(bus).ok_or_else(unknown)?;
+            let Bus::Scsi(model) = bus else { continue };
+            scsi_device(model).ok_or_else(unknown)?;
+            if numbers.contains_key(&(model, controller)) {
+                continue;
+            }
+            let used: BTreeSet<u32> = numbers.values().copied().collect();
+            let free = |number: &u32| *number < SCSI_CONTROLLERS && !used.contains(number);
+            if let Some(number) = Some(controller).filter(free).or_else(|| (0..SCSI_CONTROLLERS).find(free)) {
+                numbers.insert((model, controller), number);
+            }
+        }
+        Ok(numbers)
+    }
+
+    fn controllers(&mut self, disks: &[Attachment]) {
+        let cdroms = self.machine.removables.iter().map(|drive| drive.attachment);
+        let all: BTreeSet<Attachment> = disks.iter().copied().chain(cdroms).collect();
+        for at in all {
+            let controller = at.controller;
+            match at.bus {
+                Bus::Scsi(model) => {
+                    self.lines.flag(&format!("scsi{controller}.present"), true);
+                    self.lines.set(
+                        &format!("scsi{controller}.virtualDev"),
+                        scsi_device(model).unwrap_or("lsilogic"),
+                    );
+                }
+                Bus::Sata => self.lines.flag(&format!("sata{controller}.present"), true),
+                Bus::Nvme => self.lines.flag(&format!("nvme{controller}.present"), true),
+                _ => {}
+            }
+        }
+    }
+
+    fn disk(&mut self, disk: &Disk, at: Attachment) -> Result<(), RenderError> {
+        let file = self.options.disk(&disk.id)?;
+        let path = file.path.to_str().ok_or_else(|| RenderError::NotText { path: file.path.clone() })?;
+        let name = key(at);
+        self.lines.flag(&format!("{name}.present"), true);
+        self.lines.set(&format!("{name}.fileName"), path);
+        let kind = if matches!(at.bus, Bus::Scsi(_)) { "scsi-hardDisk" } else { "disk" };
+        self.lines.set(&format!("{name}.deviceType"), kind);
+        if disk.independent {
+            self.lines.set(&format!("{name}.mode"), "independent-persistent");
+        }
+        if disk.read_only {
+            self.lines.flag(&format!("{name}.readOnly"), true);
+        }
+        if disk.shared {
+            self.lines.set(&format!("{name}.sharing"), "multi-writer");
+        }
+        if disk.ssd {
+            self.lines.set(&format!("{name}.virtualSSD"), 1);
+        }
+        if disk.serial.is_some() {
+            let why = "VMware makes serial numbers itself, from the disk's UUID";
+            self.dropped(Severity::Change, format!("{}.serial", disk.id), why);
+        }
+        match disk.cache {
+            None => {}
+            Some(Cache::WriteThrough) => self.lines.flag(&format!("{name}.writeThrough"), true),
+            Some(_) => {
+                self.dropped(
+                    Severity::Note,
+                    format!("{}.cache", disk.id),
+                    "how writes are cached is VMware's to decide",
+                );
+            }
+        }
+        if disk.raw_device {
+            let why = "it was a device of the source's host: its content is in an image";
+            self.changed(format!("{}.raw_device", disk.id), "a virtual disk", why);
+        }
+        Ok(())
+    }
+
+    fn removables(&mut self) -> Result<Vec<usize>, RenderError> {
+        let drives = &self.machine.removables;
+        let mut order: Vec<usize> = (0..drives.len()).collect();
+        let is_floppy =
+            |index: usize| drives.get(index).is_some_and(|drive| drive.kind == RemovableKind::Floppy);
+        order.sort_by_key(|index| {
+            let at = drives.get(*index).map_or((0, 0, 0), |drive| rank(drive.attachment));
+            (is_floppy(*index), if is_floppy(*index) { (0, 0, 0) } else { at })
+        });
+        let mut floppies = 0;
+        for (place, index) in order.iter().enumerate() {
+            if *index != place {
+                let why = "VMware numbers drives by bus, controller and place";
+                self.changed(format!("removables.{index}"), format!("drive {place}"), why);
+            }
+            let Some(drive) = self.machine.removables.get(*index) else { continue };
+            let name = match drive.kind {
+                RemovableKind::Cdrom => {
+                    let unknown = || RenderError::Bus {
+                        disk: format!("removables.{index}"),
+                        bus: drive.attachment.bus,
+                    };
+                    bus_key(drive.attachment.bus).filter(|(rank, _)| *rank != 0).ok_or_else(unknown)?;
+                    key(drive.attachment)
+                }
+                RemovableKind::Floppy => {
+                    if drive.attachment.unit != floppies {
+                        self.changed(
+                            format!("removables.{index}.attachment"),
+                            format!("floppy{floppies}"),
+                            "VMware counts them",
+                        );
+                    }
+                    floppies += 1;
+                    format!("floppy{}", floppies - 1)
+                }
+            };
+            self.removable(*index, &name)?;
+        }
+        if floppies == 0 {
+            // A machine has one unless it says that it has none.
+            self.lines.flag("floppy0.present", false);
+        }
+        Ok(order)
+    }
+
+    fn removable(&mut self, index: usize, name: &str) -> Result<(), RenderError> {
+        let Some(drive) = self.machine.removables.get(index) else { return Ok(()) };
+        let medium = match self.options.media.get(&index) {
+            Some(path) => Some(path.to_str().ok_or_else(|| RenderError::NotText { path: path.clone() })?),
+            None => None,
+        };
+        if let (None, Some(was)) = (medium, &drive.medium) {
+            let why = format!("{:?} is not carried over: the drive is empty", excerpt(was, 80));
+            self.dropped(Severity::Change, format!("removables.{index}.medium"), why);
+        }
+        self.lines.flag(&format!("{name}.present"), true);
+        self.lines.flag(&format!("{name}.startConnected"), drive.connected);
+        let (key, image, device) = match drive.kind {
+            RemovableKind::Cdrom if self.product == Product::Esxi => {
+                ("deviceType", "cdrom-image", "atapi-cdrom")
+            }
+            RemovableKind::Cdrom => ("deviceType", "cdrom-image", "cdrom-raw"),
+            RemovableKind::Floppy => ("fileType", "file", "device"),
+        };
+        self.lines.set(&format!("{name}.{key}"), if medium.is_some() { image } else { device });
+        match medium {
+            Some(path) => self.lines.set(&format!("{name}.fileName"), path),
+            None if self.product == Product::Workstation => {
+                self.lines.set(&format!("{name}.fileName"), "auto detect");
+                self.lines.flag(&format!("{name}.autodetect"), true);
+            }
+            None => {
+                self.lines.set(&format!("{name}.fileName"), "emptyBackingString");
+                self.lines.flag(&format!("{name}.clientDevice"), true);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A disk's place, its SCSI controller under its number; the next free one where that controller is one too many.
+fn place(at: Attachment, numbers: &ControllerNumbers, taken: &BTreeSet<Attachment>) -> Option<Attachment> {
+    let Bus::Scsi(model) = at.bus else { return Some(at) };
+    let own = numbers.get(&(model, at.controller)).map(|number| Attachment { controller: *number, ..at });
+    // Of other controllers the last units first: those are wanted the least.
+    let same = numbers.iter().filter(|((other, _), _)| *other == model);
+    let others = same.chain(numbers).flat_map(|((model, _), number)| {
+        let bus = Bus::Scsi(*model);
+        (0..16).rev().filter(|unit| *unit != 7).map(move |unit| Attachment { bus, controller: *number, unit })
+    });
+    own.into_iter().chain(others).find(|at| !taken.contains(at))
+}
