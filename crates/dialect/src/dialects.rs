@@ -91,6 +91,7 @@ impl Head<'_> {
 pub static DIALECTS: &[&Dialect] = &[
     &crate::vmx::DIALECT,
     &crate::ovf::DIALECT,
+    &crate::vbox::DIALECT,
     &crate::libvirt::DIALECT,
     &crate::qemu_script::DIALECT,
     &crate::hyperv::POWERSHELL,

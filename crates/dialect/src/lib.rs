@@ -6,6 +6,7 @@
 //! * [`package`]: a description together with its disks, as a user names it: `.ova`, `.ovf`, `.vmx` or a lone disk.
 //! * [`guest_os`]: names of systems between the hypervisors' lists.
 //! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
+//! * [`vbox`]: VirtualBox's settings.
 //! * [`libvirt`]: domain XML. [`qemu_script`]: a shell script that runs QEMU.
 //!
 //! Every parser takes hostile bytes: it neither panics, nor recurses, nor allocates more than a small multiple of
@@ -22,6 +23,8 @@ pub mod package;
 pub mod qemu_script;
 pub mod render;
 mod text;
+mod unsaid;
+pub mod vbox;
 pub mod vmx;
 mod xml;
 

@@ -3,6 +3,7 @@
 use machine::{Bus, Loss, Machine};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// A description that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct DiskFile {
     pub capacity: u64,
     /// The size of the file in bytes, once it is written.
     pub file_size: Option<u64>,
+    /// The identifier inside the image, where its writer was given one: VirtualBox attaches by it.
+    pub identifier: Option<Uuid>,
 }
 
 /// A network of the target's.
@@ -101,6 +104,14 @@ pub enum RenderError {
         disk: String,
         /// The bus.
         bus: Bus,
+    },
+    /// A disk's image is of a format that the target does not read.
+    #[error("the image of {disk} is {format:?}, which the target does not read")]
+    Format {
+        /// The disk.
+        disk: String,
+        /// The format.
+        format: String,
     },
     /// A dialect of that name is not known, or is only read.
     #[error("no description is written as {dialect:?}")]

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
+use uuid::Uuid;
 
 /// Makes an image without data at `target`: a disk of `size` bytes that reads as zeroes, or as the parent that `new` names.
 ///
@@ -67,6 +68,9 @@ pub struct NewImage {
     pub data_file: bool,
     /// What it stands on.
     pub parent: Option<NewParent>,
+    /// The identifier that it holds, where the format has one that descriptions refer to (VDI, and VirtualBox's of a
+    /// VMDK); a random one, or none, otherwise.
+    pub identifier: Option<Uuid>,
 }
 
 /// How the data of a new image is compressed.
@@ -139,6 +143,7 @@ impl NewImage {
             preallocate: false,
             data_file: false,
             parent: None,
+            identifier: None,
         }
     }
 

@@ -10,6 +10,7 @@ use profile::{Container, DiskKind, FirmwareKind, Packing, Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use uuid::Uuid;
 
 /// What is known of a source before anything is decided.
 #[derive(Clone, Debug, Serialize)]
@@ -132,6 +133,12 @@ pub enum GuestPlan {
 }
 
 impl Plan {
+    /// The identifier that belongs into the image of a disk, where a description refers to it.
+    pub(crate) fn identifier(&self, disk: &PlannedDisk) -> Option<Uuid> {
+        let refers = self.packing.descriptions.iter().any(|name| *name == dialect::vbox::DIALECT.name);
+        refers.then(|| dialect::vbox::medium_id(&self.machine, Path::new(&disk.file)))
+    }
+
     /// The files that the target will consist of, as far as they are known before, the manifest last. An image may
     /// bring further ones (`-flat.vmdk`, `-s001.vmdk`).
     pub fn files(&self) -> Vec<String> {
@@ -311,6 +318,7 @@ pub fn describe(
         subformat: disk.kind.subformat.clone(),
         capacity: disk.virtual_size,
         file_size: written.get(&disk.id).copied(),
+        identifier: plan.identifier(disk),
     });
     let options = RenderOptions {
         directory: Some(output.to_path_buf()),

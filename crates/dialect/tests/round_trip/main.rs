@@ -9,6 +9,7 @@ mod compare;
 mod hyperv;
 mod libvirt;
 mod machines;
+mod vbox;
 mod vmx;
 
 pub use compare::{assert_round_trip, options};

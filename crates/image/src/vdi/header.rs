@@ -244,6 +244,11 @@ impl RawHeader {
             geometry: none,
         }
     }
+
+    /// Gives the image that identifier: VirtualBox's machines attach it by it.
+    pub(super) fn identify(&mut self, identifier: Uuid) {
+        self.creation = identifier.to_bytes_le();
+    }
 }
 
 /// A text that ends with its field or its first NUL.

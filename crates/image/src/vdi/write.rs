@@ -10,6 +10,7 @@ use crate::create::NewImage;
 use crate::error::{Error, Result};
 use std::io;
 use std::ops::Range;
+use uuid::Uuid;
 use zerocopy::IntoBytes;
 
 /// Bytes of a block: the only size that QEMU and 7-Zip read.
@@ -30,6 +31,8 @@ pub(super) struct VdiLayout {
     data_offset: u32,
     /// Whether room is reserved for all of a fixed image.
     preallocate: bool,
+    /// The identifier that the image is to have.
+    identifier: Option<Uuid>,
     map: MapWriter,
     /// How many blocks the file has.
     allocated: u32,
@@ -49,8 +52,8 @@ impl VdiLayout {
         let rounded = size.checked_next_multiple_of(512).ok_or_else(too_large)?;
         let data_offset = data_offset(MAP_OFFSET, rounded.div_ceil(BLOCK)).ok_or_else(too_large)?;
         let map = MapWriter { next: 0, pending: Vec::new() };
-        let (name, preallocate) = (name.to_owned(), new.preallocate);
-        Ok(Self { name, kind, size: rounded, data_offset, preallocate, map, allocated: 0 })
+        let (name, preallocate, identifier) = (name.to_owned(), new.preallocate, new.identifier);
+        Ok(Self { name, kind, size: rounded, data_offset, preallocate, identifier, map, allocated: 0 })
     }
 
     fn blocks(&self) -> u64 {
@@ -144,7 +147,7 @@ impl Layout for VdiLayout {
             files.allocate(0, data..end)?;
         }
         files.set_len(0, end)?;
-        let header = RawHeader::new(
+        let mut header = RawHeader::new(
             self.kind,
             self.size,
             MAP_OFFSET as u32,
@@ -152,6 +155,9 @@ impl Layout for VdiLayout {
             BLOCK as u32,
             self.allocated,
         );
+        if let Some(identifier) = self.identifier {
+            header.identify(identifier);
+        }
         files.write(header.as_bytes(), Place::first(0))
     }
 }

@@ -51,7 +51,7 @@ impl Packing<'_> {
     fn copy(&self, disk: &PlannedDisk, source: Arc<dyn BlockRead>, path: &Path) -> Result<DiskRecord> {
         let progress = self.reporter.measured(&format!("copying {}", disk.id));
         let failed = |source| Error::Copy { disk: disk.id.clone(), source };
-        let new = new_image(disk).map_err(failed)?;
+        let new = NewImage { identifier: self.plan.identifier(disk), ..new_image(disk).map_err(failed)? };
         let report = image::copy::copy(source, path, &new, &CopyOptions::default(), progress.as_ref())
             .map_err(failed)?;
         Ok(DiskRecord {

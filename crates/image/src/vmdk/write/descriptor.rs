@@ -102,6 +102,9 @@ pub(super) fn render(disk: &NewDisk, extents: &[NewExtent], identity: &Identity,
         line(format_args!("ddb.thinProvisioned = \"1\""));
     }
     line(format_args!("ddb.uuid = \"{}\"", identity.uuid()));
+    if let Some(identifier) = disk.identifier {
+        line(format_args!("ddb.uuid.image = \"{identifier}\""));
+    }
     line(format_args!("ddb.virtualHWVersion = \"{hardware}\""));
     text
 }
@@ -112,7 +115,7 @@ mod tests {
     use crate::vmdk::descriptor::Descriptor;
 
     fn disk(sectors: u64, parent: Option<ParentLink>) -> NewDisk {
-        NewDisk { name: "disk.vmdk".to_owned(), sectors, subformat: "vmfs", parent }
+        NewDisk { name: "disk.vmdk".to_owned(), sectors, subformat: "vmfs", parent, identifier: None }
     }
 
     #[test]
@@ -152,7 +155,10 @@ mod tests {
         let parent = ParentLink { content_id: 0xabc, hint: "../base disk.vmdk".to_owned() };
         let extents =
             ["FLAT", "SPARSE"].map(|kind| NewExtent { sectors: 77, kind, file: format!("{kind} é.vmdk") });
-        let text = render(&disk(154, Some(parent)), &extents, &Identity::new(), false);
+        let identifier = Uuid::from_u128(1);
+        let disk = NewDisk { identifier: Some(identifier), ..disk(154, Some(parent)) };
+        let text = render(&disk, &extents, &Identity::new(), false);
+        assert!(text.contains(&format!("ddb.uuid.image = \"{identifier}\"\n")));
         let descriptor = Descriptor::parse(text.as_bytes()).unwrap();
         assert_eq!(descriptor.parent_cid, Some(0xabc));
         assert_eq!(descriptor.parent_hint.as_deref(), Some("../base disk.vmdk"));

@@ -18,6 +18,7 @@ use descriptor::{Identity, ParentLink};
 use flat::FlatLayout;
 use hosted::HostedLayout;
 use stream::StreamLayout;
+use uuid::Uuid;
 
 /// The variants that are written, as descriptors call them.
 pub(super) const SUBFORMATS: &[&str] =
@@ -67,8 +68,13 @@ pub(super) fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn La
     if split && size.div_ceil(SPLIT) > MAX_SPLITS {
         return Err(Error::TooLarge { size, format: "a VMDK in extents of 2 GB" });
     }
-    let disk =
-        NewDisk { name: name.to_owned(), sectors, subformat, parent: parent(sectors, subformat, new)? };
+    let disk = NewDisk {
+        name: name.to_owned(),
+        sectors,
+        subformat,
+        parent: parent(sectors, subformat, new)?,
+        identifier: new.identifier,
+    };
     Ok(match subformat {
         MONOLITHIC_SPARSE | SPLIT_SPARSE => Box::new(HostedLayout::new(disk)),
         STREAM_OPTIMIZED => Box::new(StreamLayout::new(disk)),
@@ -106,6 +112,8 @@ struct NewDisk {
     subformat: &'static str,
     /// What it stands on.
     parent: Option<ParentLink>,
+    /// The identifier by which VirtualBox knows it.
+    identifier: Option<Uuid>,
 }
 
 impl NewDisk {
