@@ -94,6 +94,8 @@ pub static DIALECTS: &[&Dialect] = &[
     &crate::vbox::DIALECT,
     &crate::libvirt::DIALECT,
     &crate::qemu_script::DIALECT,
+    &crate::hyperv::VMCX,
+    &crate::hyperv::XML,
     &crate::hyperv::POWERSHELL,
     &crate::hyperv::JSON,
 ];

@@ -13,6 +13,7 @@
 //! its input. Names of files in a description stay text; only an [`image::Gate`] turns one into a file.
 
 pub mod adapt;
+mod base64;
 mod dialects;
 pub mod guest_os;
 pub mod hyperv;

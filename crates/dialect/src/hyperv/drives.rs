@@ -17,6 +17,7 @@ pub(super) fn disks(drives: &[HardDrive]) -> Vec<Disk> {
         source: drive.path.clone(),
         format: drive.format.clone(),
         capacity: drive.size_bytes,
+        raw_device: drive.path.is_none(),
         ..Disk::default()
     };
     drives.iter().enumerate().map(disk).collect()

@@ -7,6 +7,8 @@
 //!
 //! Everything goes through [`Facts`]: a machine in Hyper-V's own terms.
 
+mod container;
+mod devices;
 mod drives;
 mod error;
 mod facts;
@@ -14,6 +16,10 @@ pub mod json;
 mod plan;
 pub mod powershell;
 mod read;
+mod settings;
+mod tree;
+pub mod vmcx;
+pub mod xml;
 
 pub use error::Error;
 pub use facts::{
@@ -22,3 +28,6 @@ pub use facts::{
 };
 pub use json::DIALECT as JSON;
 pub use powershell::DIALECT as POWERSHELL;
+pub use tree::{Tree, Value};
+pub use vmcx::DIALECT as VMCX;
+pub use xml::DIALECT as XML;

@@ -5,6 +5,7 @@
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod hostile;
+mod hyperv;
 mod make;
 mod manifest;
 

@@ -60,10 +60,22 @@ pub(crate) fn normalised(name: &str) -> Option<String> {
 /// Only joins: whether the result may be opened is the gate's to say.
 pub(crate) fn sibling(from: &str, reference: &str) -> String {
     let absolute = reference.starts_with('/') || protocol(reference).is_some() || is_windows(reference);
-    match from.rsplit_once('/') {
+    let windows = is_absolute_windows(from);
+    let directory = if windows { from.rsplit_once(['\\', '/']) } else { from.rsplit_once('/') };
+    match directory {
+        Some((directory, _)) if !absolute && windows => {
+            format!("{directory}\\{}", reference.replace('/', "\\"))
+        }
         Some((directory, _)) if !absolute => format!("{directory}/{reference}"),
         _ => reference.to_owned(),
     }
+}
+
+/// Whether a name is a path of Windows from a drive's or a server's root, which no relative name here looks like: a
+/// description names a disk so, and what lies beside that disk has the same kind of name.
+fn is_absolute_windows(name: &str) -> bool {
+    matches!(name.as_bytes(), [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic())
+        || name.starts_with("\\\\")
 }
 
 /// The last component of a name with backslashes, as Windows products write them; `None` for other names.
@@ -115,5 +127,8 @@ mod tests {
         assert_eq!(sibling("top.qcow2", "sub/base.qcow2"), "sub/base.qcow2");
         assert_eq!(sibling("vm/top.qcow2", "/etc/passwd"), "/etc/passwd");
         assert_eq!(sibling("vm/top.qcow2", "nbd:unix:x"), "nbd:unix:x");
+        assert_eq!(sibling(r"C:\vm\top.avhdx", "base.vhdx"), r"C:\vm\base.vhdx");
+        assert_eq!(sibling(r"\\host\vm\top.avhdx", "../b/base.vhdx"), r"\\host\vm\..\b\base.vhdx");
+        assert_eq!(sibling(r"odd\name.qcow2", "base.qcow2"), "base.qcow2");
     }
 }
