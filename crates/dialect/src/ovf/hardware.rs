@@ -9,7 +9,9 @@ use super::references::{FileReference, VirtualDisk};
 use super::sections::Properties;
 use super::{Error, Result, config, storage};
 use crate::text::excerpt;
-use machine::{Cpu, Loss, Machine, Nic, NicModel, SerialPort, SerialTarget, Severity, Tpm, Video};
+use machine::{
+    Cpu, Loss, Machine, Nic, NicModel, SerialPort, SerialTarget, Severity, Tpm, UsbController, Video,
+};
 use roxmltree::Node;
 
 /// What the items of a machine refer to.
@@ -166,7 +168,7 @@ fn device(context: &Context, item: &Item, machine: &mut Machine, losses: &mut Ve
         20 if storage::is_drive_controller(item) => {}
         21 => machine.serials.push(SerialPort { target: serial(item) }),
         24 => machine.video = Some(Video { memory: video_memory(item), ..Video::default() }),
-        23 => dropped(item, losses, Severity::Note, "the target brings a USB controller of its own"),
+        23 => usb(item, machine),
         1 if item.subtypes.iter().any(|subtype| subtype.eq_ignore_ascii_case("vmware.vmci")) => {
             dropped(item, losses, Severity::Note, "VMCI is VMware's own way between guests");
         }
@@ -275,6 +277,20 @@ fn serial(item: &Item) -> SerialTarget {
         ("uri", Some(uri)) => SerialTarget::Network(uri),
         ("device", Some(device)) => SerialTarget::Device(device),
         _ => SerialTarget::Console,
+    }
+}
+
+/// A USB controller, by the fastest that it does.
+fn usb(item: &Item, machine: &mut Machine) {
+    let is = |word: &str| item.subtypes.iter().any(|subtype| subtype.to_ascii_lowercase().contains(word));
+    let slowed = item.config("ehciEnabled").is_some_and(|enabled| enabled.eq_ignore_ascii_case("false"));
+    let controller = match () {
+        () if is("xhci") => UsbController::Usb3,
+        () if is("ehci") && !slowed => UsbController::Usb2,
+        () => UsbController::Usb1,
+    };
+    if !machine.usb.contains(&controller) {
+        machine.usb.push(controller);
     }
 }
 

@@ -13,12 +13,14 @@ mod error;
 mod hardware;
 mod item;
 mod references;
+mod render;
 mod sections;
 mod storage;
 
 pub use capacity::{MAX_CAPACITY, Unit};
 pub use error::{Error, Result};
 pub use references::{FileReference, VirtualDisk};
+pub use render::render;
 
 use crate::Parsed;
 use crate::dialects::{Dialect, ParseError};
@@ -39,7 +41,7 @@ pub static DIALECT: Dialect = Dialect {
         let ParsedOvf { machine, losses, .. } = parse(bytes)?;
         Ok(Parsed { machine, losses })
     }),
-    render: None,
+    render: Some(render),
 };
 
 impl From<Error> for ParseError {

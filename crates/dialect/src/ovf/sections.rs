@@ -2,6 +2,7 @@
 
 use super::document::{Document, attribute, child_text, children, kind, required, sections, text};
 use super::{Error, Result};
+use crate::guest_os::{self, Family, Translation, Vocabulary};
 use crate::text::excerpt;
 use machine::{Clock, GuestOs, Loss, Machine, Property, Severity};
 use roxmltree::Node;
@@ -62,16 +63,24 @@ pub(super) fn read<'a>(
 fn operating_system(system: Node<'_, '_>, machine: &mut Machine) {
     let Some(section) = sections(system, "OperatingSystemSection").next() else { return };
     let description = child_text(section, "Description").unwrap_or_default();
-    let vmware = attribute(section, "osType");
-    machine.guest_os = match (vmware, attribute(section, "id")) {
-        (Some(id), _) => Some(GuestOs { vocabulary: "vmware".to_owned(), id: id.to_owned() }),
-        (None, Some(id)) => Some(GuestOs { vocabulary: "cim".to_owned(), id: id.to_owned() }),
-        (None, None) => None,
-    };
-    let is_windows = vmware.is_some_and(|id| id.to_ascii_lowercase().starts_with("win"))
+    let os = |vocabulary: &str, id: &str| GuestOs { vocabulary: vocabulary.to_owned(), id: id.to_owned() };
+    // VMware's and VirtualBox' own names say more than CIM's numbers.
+    let vmware = attribute(section, "osType").map(|id| vmware_os(os("vsphere", id)));
+    let virtualbox = child_text(section, "OSType").map(|id| os("virtualbox", &id));
+    let cim = attribute(section, "id").map(|id| os("cim", id));
+    machine.guest_os = vmware.or(virtualbox).or(cim);
+    let is_windows = machine.guest_os.as_ref().and_then(guest_os::family) == Some(Family::Windows)
         || description.to_ascii_lowercase().contains("windows");
     if is_windows {
         machine.clock = Clock::LocalTime;
+    }
+}
+
+/// VMware's system as its configuration files spell it, where that is known.
+fn vmware_os(os: GuestOs) -> GuestOs {
+    match guest_os::translate(&os, Vocabulary::Vmware) {
+        Some(Translation { os, exact: true }) => os,
+        _ => GuestOs { vocabulary: Vocabulary::Vmware.name().to_owned(), ..os },
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn read(keys: &mut Dictionary, machine: &mut Machine, losses: &mut Ve
 
 /// Numbers the devices: `kinds` (`bios.bootOrder`) orders the kinds, `disks` (`bios.hddOrder`) the disks among
 /// themselves. Without them, it is the disks in their order. Gives back the kinds of which there is nothing.
-pub(super) fn number(machine: &mut Machine, kinds: Option<&str>, disks: Option<&str>) -> Vec<String> {
+pub(crate) fn number(machine: &mut Machine, kinds: Option<&str>, disks: Option<&str>) -> Vec<String> {
     let mut unknown = Vec::new();
     let mut next = 1;
     for kind in kinds.unwrap_or("hdd").split(',').map(str::trim).filter(|kind| !kind.is_empty()) {

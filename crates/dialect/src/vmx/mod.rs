@@ -4,11 +4,12 @@
 //! GSX Server, and VMware's knowledge base where it says something. Keys are matched without regard to case, as
 //! VMware does. A key that nothing here reads is kept as a [`Property`](machine::Property).
 
-mod boot;
+pub(crate) mod boot;
 mod dictionary;
 mod drives;
 mod error;
 mod lexer;
+pub(crate) mod numbering;
 mod ports;
 mod render;
 mod system;
@@ -16,6 +17,7 @@ mod system;
 pub use error::{Error, Result};
 pub use lexer::{Document, Entry, Line};
 pub use render::render;
+pub(crate) use render::uuid_text;
 
 use crate::Parsed;
 use crate::dialects::{Dialect, Head, ParseError};

@@ -9,6 +9,7 @@ mod compare;
 mod hyperv;
 mod libvirt;
 mod machines;
+mod ovf;
 mod vbox;
 mod vmx;
 

@@ -3,14 +3,12 @@
 use super::{Product, Writer};
 use crate::render::RenderError;
 use crate::text::excerpt;
+use crate::vmx::numbering::{self, rank};
 use machine::{Attachment, Bus, Cache, Disk, RemovableKind, ScsiModel, Severity};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The most SCSI controllers: they share their numbers, whatever their model.
 const SCSI_CONTROLLERS: u32 = 4;
-
-/// The numbers of SCSI controllers, by model and number among the model's.
-type ControllerNumbers = BTreeMap<(ScsiModel, u32), u32>;
 
 /// Where the drives are in the file. A `.vmx` has no order but that of places.
 pub(super) struct Placed {
@@ -20,17 +18,6 @@ pub(super) struct Placed {
     pub(super) disk_order: Vec<usize>,
     /// The removable drives in the order of their places: CD-ROM drives, then floppy drives.
     pub(super) removable_order: Vec<usize>,
-}
-
-/// What a bus is called in keys, and the rank of its disks for VMware's BIOS; `None` for one that VMware lacks.
-fn bus_key(bus: Bus) -> Option<(u8, &'static str)> {
-    Some(match bus {
-        Bus::Scsi(_) => (0, "scsi"),
-        Bus::Sata => (1, "sata"),
-        Bus::Nvme => (2, "nvme"),
-        Bus::Ide => (3, "ide"),
-        Bus::VirtioBlk | Bus::Xen | Bus::Usb | Bus::Floppy => return None,
-    })
 }
 
 fn scsi_device(model: ScsiModel) -> Option<&'static str> {
@@ -45,71 +32,25 @@ fn scsi_device(model: ScsiModel) -> Option<&'static str> {
 
 /// A drive's name in keys: `scsi0:1`.
 pub(super) fn key(at: Attachment) -> String {
-    let (_, bus) = bus_key(at.bus).unwrap_or((0, "ide"));
+    let bus = match at.bus {
+        Bus::Scsi(_) => "scsi",
+        Bus::Sata => "sata",
+        Bus::Nvme => "nvme",
+        _ => "ide",
+    };
     format!("{bus}{}:{}", at.controller, at.unit)
-}
-
-fn rank(at: Attachment) -> (u8, u32, u32) {
-    (bus_key(at.bus).map_or(u8::MAX, |(rank, _)| rank), at.controller, at.unit)
 }
 
 impl Writer<'_> {
     pub(super) fn drives(&mut self) -> Result<Placed, RenderError> {
-        let disks = self.places()?;
-        self.controllers(&disks);
-        for (disk, at) in self.machine.disks.iter().zip(&disks) {
+        let offered = |model| scsi_device(model).is_some();
+        let places = numbering::places(self.machine, SCSI_CONTROLLERS, offered, &mut self.losses)?;
+        self.controllers(&places.disks);
+        for (disk, at) in self.machine.disks.iter().zip(&places.disks) {
             self.disk(disk, *at)?;
         }
-        let mut disk_order: Vec<usize> = (0..disks.len()).collect();
-        disk_order.sort_by_key(|index| disks.get(*index).map(|at| rank(*at)));
-        for (place, index) in disk_order.iter().enumerate() {
-            let Some(disk) = self.machine.disks.get(*index) else { continue };
-            if *index != place || disk.id != format!("disk{}", place + 1) {
-                let why = "VMware numbers disks by bus, controller and place";
-                self.changed(&disk.id, format!("disk {}", place + 1), why);
-            }
-        }
         let removable_order = self.removables()?;
-        Ok(Placed { disks, disk_order, removable_order })
-    }
-
-    /// The place of every disk, with the SCSI controllers of all models under one count.
-    fn places(&mut self) -> Result<Vec<Attachment>, RenderError> {
-        let numbers = self.controller_numbers()?;
-        let mut taken: BTreeSet<Attachment> = BTreeSet::new();
-        let mut places = Vec::new();
-        for disk in &self.machine.disks {
-            let full = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
-            let at = place(disk.attachment, &numbers, &taken).ok_or_else(full)?;
-            if at != disk.attachment {
-                let why = "VMware counts SCSI controllers of all models together, and has four at most";
-                self.changed(format!("{}.attachment", disk.id), key(at), why);
-            }
-            taken.insert(at);
-            places.push(at);
-        }
-        Ok(places)
-    }
-
-    /// The number of every SCSI controller: its own, where no other has it.
-    fn controller_numbers(&self) -> Result<ControllerNumbers, RenderError> {
-        let mut numbers = ControllerNumbers::new();
-        for disk in &self.machine.disks {
-            let Attachment { bus, controller, .. } = disk.attachment;
-            let unknown = || RenderError::Bus { disk: disk.id.clone(), bus };
-            bus_key(bus).ok_or_else(unknown)?;
-            let Bus::Scsi(model) = bus else { continue };
-            scsi_device(model).ok_or_else(unknown)?;
-            if numbers.contains_key(&(model, controller)) {
-                continue;
-            }
-            let used: BTreeSet<u32> = numbers.values().copied().collect();
-            let free = |number: &u32| *number < SCSI_CONTROLLERS && !used.contains(number);
-            if let Some(number) = Some(controller).filter(free).or_else(|| (0..SCSI_CONTROLLERS).find(free)) {
-                numbers.insert((model, controller), number);
-            }
-        }
-        Ok(numbers)
+        Ok(Placed { disks: places.disks, disk_order: places.order, removable_order })
     }
 
     fn controllers(&mut self, disks: &[Attachment]) {
@@ -180,8 +121,8 @@ impl Writer<'_> {
         let is_floppy =
             |index: usize| drives.get(index).is_some_and(|drive| drive.kind == RemovableKind::Floppy);
         order.sort_by_key(|index| {
-            let at = drives.get(*index).map_or((0, 0, 0), |drive| rank(drive.attachment));
-            (is_floppy(*index), if is_floppy(*index) { (0, 0, 0) } else { at })
+            let at = drives.get(*index).and_then(|drive| rank(drive.attachment));
+            (is_floppy(*index), if is_floppy(*index) { None } else { at })
         });
         let mut floppies = 0;
         for (place, index) in order.iter().enumerate() {
@@ -196,7 +137,9 @@ impl Writer<'_> {
                         disk: format!("removables.{index}"),
                         bus: drive.attachment.bus,
                     };
-                    bus_key(drive.attachment.bus).filter(|(rank, _)| *rank != 0).ok_or_else(unknown)?;
+                    if !matches!(drive.attachment.bus, Bus::Ide | Bus::Sata) {
+                        return Err(unknown());
+                    }
                     key(drive.attachment)
                 }
                 RemovableKind::Floppy => {
@@ -253,17 +196,4 @@ impl Writer<'_> {
         }
         Ok(())
     }
-}
-
-/// A disk's place, its SCSI controller under its number; the next free one where that controller is one too many.
-fn place(at: Attachment, numbers: &ControllerNumbers, taken: &BTreeSet<Attachment>) -> Option<Attachment> {
-    let Bus::Scsi(model) = at.bus else { return Some(at) };
-    let own = numbers.get(&(model, at.controller)).map(|number| Attachment { controller: *number, ..at });
-    // Of other controllers the last units first: those are wanted the least.
-    let same = numbers.iter().filter(|((other, _), _)| *other == model);
-    let others = same.chain(numbers).flat_map(|((model, _), number)| {
-        let bus = Bus::Scsi(*model);
-        (0..16).rev().filter(|unit| *unit != 7).map(move |unit| Attachment { bus, controller: *number, unit })
-    });
-    own.into_iter().chain(others).find(|at| !taken.contains(at))
 }

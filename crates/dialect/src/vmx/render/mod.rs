@@ -10,6 +10,8 @@ mod ports;
 mod properties;
 mod system;
 
+pub(crate) use system::uuid_text;
+
 use crate::render::{RenderError, RenderOptions, Rendered};
 use lines::Lines;
 use machine::{Loss, Machine, Severity};

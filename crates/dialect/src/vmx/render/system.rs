@@ -201,7 +201,7 @@ impl Writer<'_> {
 }
 
 /// The bytes that VMware wants, for a guest that is to read `uuid`: `56 4d 6c 27 96 ea 12 07-6f 0b b1 1d 81 46 9b 0b`.
-fn uuid_text(uuid: Uuid, hardware_version: u64) -> String {
+pub(crate) fn uuid_text(uuid: Uuid, hardware_version: u64) -> String {
     // The same exchange of bytes leads there and back.
     let bytes = guest_uuid(*uuid.as_bytes(), Some(hardware_version)).into_bytes();
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
