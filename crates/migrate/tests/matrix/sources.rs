@@ -30,6 +30,11 @@ pub(crate) static FORMS: &[Form] = &[
         make: |at, content| described(at, content, "libvirt", "kvm", ("qcow2", None, true)),
         describes: true,
     },
+    Form {
+        name: "hyperv-json",
+        make: |at, content| described(at, content, "hyperv-json", "hyperv", ("vhdx", None, true)),
+        describes: true,
+    },
     Form { name: "disk", make: |at, content| content.write(at, "qcow2", None, true)[0].clone(), describes: false },
 ];
 
