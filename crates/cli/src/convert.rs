@@ -179,6 +179,7 @@ fn plan_text(plan: &Plan) -> String {
     for disk in &plan.disks {
         text += &format!("  {:<9} {} ({})\n", disk.id, disk.file, size(disk.virtual_size));
     }
+    text += &plan.unmapped.lines().iter().map(|line| format!("  {}\n", clean(line))).collect::<String>();
     if !plan.losses.is_empty() {
         text += &format!("\nNot carried over, or changed\n{}", output::losses(&plan.losses));
     }

@@ -85,7 +85,7 @@ fn from_a_vmx_to_raw_it_boots_too() {
     let directory = TempDir::new().unwrap();
     let more = ["--disk-format", "raw", "--name", "moved", "--json"];
     let manifest = json(&convert(&guest.vmx, directory.path(), &more), 0);
-    assert_eq!(manifest["source"]["kind"], "VMX");
+    assert_eq!(manifest["source"]["kind"], "vmx");
     assert_eq!(blake3(&guest.vmdk), before, "the source was changed");
     assert_eq!(manifest["disks"][0]["blake3"], blake3(&directory.path().join("moved-disk1.raw")).as_str());
     assert_booted(&json(&anyvisor(&["rehearse", text(directory.path()), "--json"]), 0));

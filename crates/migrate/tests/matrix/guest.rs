@@ -2,9 +2,7 @@
 
 use block::{BlockRead, BlockWrite as _, Layered, MemoryDisk};
 use image::{CopyOptions, Image, ImageLayer, NewImage, NewParent, NoProgress};
-use machine::{
-    Attachment, Bus, Clock, Cpu, Disk, Firmware, Machine, Nic, NicModel, ScsiModel, Uefi,
-};
+use machine::{Attachment, Bus, Clock, Cpu, Disk, Firmware, Machine, Nic, NicModel, ScsiModel, Uefi};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,7 +85,13 @@ impl Content {
 
     /// Writes both disks as images of `format` to `directory`; the first as a chain where `chained`. Answers with the two
     /// files that a description names.
-    pub(crate) fn write(&self, directory: &Path, format: &str, subformat: Option<&str>, chained: bool) -> [PathBuf; 2] {
+    pub(crate) fn write(
+        &self,
+        directory: &Path,
+        format: &str,
+        subformat: Option<&str>,
+        chained: bool,
+    ) -> [PathBuf; 2] {
         let format = image::by_name(format).unwrap();
         let new = NewImage { subformat: subformat.map(str::to_owned), ..NewImage::new(format) };
         let file = |name: &str| directory.join(format!("{name}.{}", ending(format.name)));
@@ -130,9 +134,11 @@ impl BlockRead for Above {
         let mut at = range.start;
         while at < range.end {
             let end = (at / PIECE * PIECE + PIECE).min(range.end);
-            let written = [(1 << 20)..(1 << 20) + 200_000, (9 << 20)..(9 << 20) + 100_000]
-                .iter()
-                .any(|written: &std::ops::Range<u64>| written.start / PIECE * PIECE < end && at < written.end.div_ceil(PIECE) * PIECE);
+            let written = [(1 << 20)..(1 << 20) + 200_000, (9 << 20)..(9 << 20) + 100_000].iter().any(
+                |written: &std::ops::Range<u64>| {
+                    written.start / PIECE * PIECE < end && at < written.end.div_ceil(PIECE) * PIECE
+                },
+            );
             extents.push(if written { block::Extent::data(at..end) } else { block::Extent::absent(at..end) });
             at = end;
         }

@@ -21,7 +21,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Converts without a look inside.
-fn convert(source: &Path, output: &Path, profile: &'static Profile, packing: Option<&str>) -> Result<Manifest, Error> {
+fn convert(
+    source: &Path,
+    output: &Path,
+    profile: &'static Profile,
+    packing: Option<&str>,
+) -> Result<Manifest, Error> {
     let conversion = Conversion {
         source,
         output,
@@ -48,7 +53,8 @@ fn cut(disk: Arc<dyn BlockRead>, size: u64) -> Window<Arc<dyn BlockRead>> {
 
 #[test]
 fn every_form_has_a_place_in_the_table() {
-    let written = dialect::DIALECTS.iter().filter(|dialect| dialect.parse.is_some()).map(|dialect| dialect.name);
+    let written =
+        dialect::DIALECTS.iter().filter(|dialect| dialect.parse.is_some()).map(|dialect| dialect.name);
     let packages = SOURCES.iter().map(|source| source.name);
     let missing: Vec<&str> =
         written.chain(packages).filter(|name| !FORMS.iter().any(|form| form.name == *name)).collect();
@@ -99,7 +105,9 @@ fn check(
     content: &Content,
 ) -> Result<usize, String> {
     let manifest = convert(source, output, profile, Some(&packing.name)).map_err(|error| match &error {
-        Error::Refused { objections, .. } => objections.iter().map(|objection| format!("{objection} ")).collect(),
+        Error::Refused { objections, .. } => {
+            objections.iter().map(|objection| format!("{objection} ")).collect()
+        }
         error => chain(error),
     })?;
     let expected: Vec<String> = content.disks().iter().map(|disk| digest(disk.as_ref())).collect();
@@ -120,7 +128,9 @@ fn check(
     }
     let made = output.join(&manifest.plan.files().iter().rev().nth(described_at(&manifest)).unwrap());
     let package = Package::open(&made).map_err(|error| chain(&error))?;
-    for (disk, (planned, expected)) in package.machine.disks.iter().zip(manifest.plan.disks.iter().zip(&expected)) {
+    for (disk, (planned, expected)) in
+        package.machine.disks.iter().zip(manifest.plan.disks.iter().zip(&expected))
+    {
         let image: Arc<dyn BlockRead> = Arc::new(package.open_disk(disk).map_err(|error| chain(&error))?);
         same(&digest(&cut(image, planned.virtual_size)), expected, &disk.id)?;
     }

@@ -18,7 +18,11 @@ pub(crate) struct Form {
 
 /// Every form. A test holds it to what there is.
 pub(crate) static FORMS: &[Form] = &[
-    Form { name: "vmx", make: |at, content| described(at, content, "vmx", "esxi", ("vmdk", None, true)), describes: true },
+    Form {
+        name: "vmx",
+        make: |at, content| described(at, content, "vmx", "esxi", ("vmdk", None, true)),
+        describes: true,
+    },
     Form {
         name: "ovf",
         make: |at, content| described(at, content, "ovf", "esxi", ("vmdk", Some("streamOptimized"), false)),
@@ -35,7 +39,11 @@ pub(crate) static FORMS: &[Form] = &[
         make: |at, content| described(at, content, "hyperv-json", "hyperv", ("vhdx", None, true)),
         describes: true,
     },
-    Form { name: "disk", make: |at, content| content.write(at, "qcow2", None, true)[0].clone(), describes: false },
+    Form {
+        name: "disk",
+        make: |at, content| content.write(at, "qcow2", None, true)[0].clone(),
+        describes: false,
+    },
 ];
 
 /// The machine described in a dialect on a hypervisor's hardware, beside its disks.
@@ -58,8 +66,11 @@ fn described(
         file_size: Some(fs::metadata(&path).unwrap().len()),
         ..DiskFile::default()
     });
-    let options =
-        RenderOptions { directory: Some(directory.to_path_buf()), disks: files.collect(), ..RenderOptions::default() };
+    let options = RenderOptions {
+        directory: Some(directory.to_path_buf()),
+        disks: files.collect(),
+        ..RenderOptions::default()
+    };
     let dialect = dialect::by_name(name).unwrap();
     let rendered = dialect.render.unwrap()(&machine, profile, &options).unwrap();
     let path = directory.join(dialect.file_name("web"));
@@ -79,6 +90,7 @@ fn converted(directory: &Path, content: &Content, target: &str, packing: Option<
     let from = directory.join("from");
     fs::create_dir(&from).unwrap();
     let source = described(&from, content, "vmx", "esxi", ("vmdk", None, true));
-    let manifest = crate::convert(&source, &directory.join("to"), profile::find(target).unwrap(), packing).unwrap();
+    let manifest =
+        crate::convert(&source, &directory.join("to"), profile::find(target).unwrap(), packing).unwrap();
     directory.join("to").join(manifest.plan.files().first().unwrap())
 }
