@@ -92,6 +92,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &crate::vmx::DIALECT,
     &crate::ovf::DIALECT,
     &crate::vbox::DIALECT,
+    &crate::kubevirt::DIALECT,
     &crate::libvirt::DIALECT,
     &crate::qemu_script::DIALECT,
     &crate::hyperv::VMCX,

@@ -6,7 +6,7 @@
 //! * [`package`]: a description together with its disks, as a user names it: `.ova`, `.ovf`, `.vmx` or a lone disk.
 //! * [`guest_os`]: names of systems between the hypervisors' lists.
 //! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
-//! * [`vbox`]: VirtualBox's settings.
+//! * [`vbox`]: VirtualBox's settings. [`kubevirt`]: a VirtualMachine and its DataVolumes.
 //! * [`libvirt`]: domain XML. [`qemu_script`]: a shell script that runs QEMU.
 //!
 //! Every parser takes hostile bytes: it neither panics, nor recurses, nor allocates more than a small multiple of
@@ -17,12 +17,14 @@ mod base64;
 mod dialects;
 pub mod guest_os;
 pub mod hyperv;
+pub mod kubevirt;
 pub mod libvirt;
 pub mod naming;
 pub mod ovf;
 pub mod package;
 pub mod qemu_script;
 pub mod render;
+mod shell;
 mod text;
 mod unsaid;
 pub mod vbox;

@@ -7,6 +7,7 @@ use crate::dialects::Dialect;
 use crate::libvirt::{network_loss, plain_serial};
 use crate::naming;
 use crate::render::{Network, RenderError, RenderOptions, Rendered, path_text};
+use crate::shell::quoted as shell;
 use machine::{Attachment, Bus, Clock, Firmware, Loss, Machine, Nic, RemovableKind, ScsiModel, Severity};
 use profile::Profile;
 use std::collections::BTreeSet;
@@ -252,16 +253,6 @@ fn place(at: Attachment, bus: Bus) -> String {
         Bus::Sata => format!(",bus=sata{}.{}", at.controller, at.unit),
         _ => String::new(),
     }
-}
-
-/// A word for the shell: in single quotes, inside which nothing is special but their end.
-fn shell(word: &str) -> String {
-    let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '-' | '_' | '=' | '/' | ':' | '+');
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// A value inside an option list of QEMU's, where a comma ends it and two are one.

@@ -7,6 +7,7 @@
 
 mod compare;
 mod hyperv;
+mod kubevirt;
 mod libvirt;
 mod machines;
 mod ovf;
