@@ -12,12 +12,14 @@ mod local;
 mod lone;
 mod manifest;
 mod ova;
+mod ova_write;
 mod recognise;
 mod tar;
 
 pub use directory::sources_in;
 pub use error::{Error, Result};
 pub use manifest::{Algorithm, VerifiedDigest};
+pub use ova_write::{Ova, OvaError, OvaFile, WrittenOva, write_ova};
 pub use recognise::{SOURCES, Source};
 pub use tar::{Index, Member, TarError};
 

@@ -8,6 +8,7 @@ mod hostile;
 mod hyperv;
 mod make;
 mod manifest;
+mod ova_write;
 
 use block::BlockRead;
 use dialect::Package;
