@@ -200,7 +200,9 @@ fn check_read(disk: &dyn BlockRead, expected: &[u8], range: Range<u64>) {
     // What was in the buffer before must not show.
     let mut buf = vec![0xA5; expected.len()];
     succeed("read", &range, disk.read_at(&mut buf, range.start));
-    if let Some(place) = buf.iter().zip(expected).position(|(read, expected)| read != expected) {
+    if buf != expected {
+        let differs = |(read, expected)| read != expected;
+        let place = buf.iter().zip(expected).position(differs).unwrap_or_default();
         panic!(
             "reading {range:?}: byte {} is {:#04x}, expected {:#04x}",
             range.start + place as u64,
