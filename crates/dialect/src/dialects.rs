@@ -94,6 +94,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &crate::vbox::DIALECT,
     &crate::kubevirt::DIALECT,
     &crate::libvirt::DIALECT,
+    &crate::xl::DIALECT,
     &crate::qemu_script::DIALECT,
     &crate::hyperv::VMCX,
     &crate::hyperv::XML,

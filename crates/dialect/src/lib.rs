@@ -7,13 +7,14 @@
 //! * [`guest_os`]: names of systems between the hypervisors' lists.
 //! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
 //! * [`vbox`]: VirtualBox's settings. [`kubevirt`]: a VirtualMachine and its DataVolumes.
-//! * [`libvirt`]: domain XML. [`qemu_script`]: a shell script that runs QEMU.
+//! * [`libvirt`]: domain XML. [`xl`]: Xen's configurations. [`qemu_script`]: a shell script that runs QEMU.
 //!
 //! Every parser takes hostile bytes: it neither panics, nor recurses, nor allocates more than a small multiple of
 //! its input. Names of files in a description stay text; only an [`image::Gate`] turns one into a file.
 
 pub mod adapt;
 mod base64;
+mod boot_order;
 mod dialects;
 pub mod guest_os;
 pub mod hyperv;
@@ -29,6 +30,7 @@ mod text;
 mod unsaid;
 pub mod vbox;
 pub mod vmx;
+pub mod xl;
 mod xml;
 
 pub use adapt::{Adapted, adapt};

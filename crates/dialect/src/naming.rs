@@ -40,6 +40,29 @@ pub fn domain_name(name: &str) -> String {
     }
 }
 
+/// The letters of a disk's name for its number, from 0: `a`, …, `z`, `aa`, ….
+pub(crate) fn letters(mut number: usize) -> String {
+    let mut reversed = Vec::new();
+    loop {
+        reversed.push(char::from(b'a' + u8::try_from(number % 26).unwrap_or(0)));
+        match number / 26 {
+            0 => break,
+            rest => number = rest - 1,
+        }
+    }
+    reversed.iter().rev().collect()
+}
+
+/// The number that [`letters`] stand for; none for anything else.
+pub(crate) fn letters_number(letters: &str) -> Option<u32> {
+    let mut number: u32 = 0;
+    for letter in letters.bytes() {
+        let digit = letter.checked_sub(b'a').filter(|digit| *digit < 26)?;
+        number = number.checked_mul(26)?.checked_add(u32::from(digit) + 1)?;
+    }
+    number.checked_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +95,15 @@ mod tests {
             assert_eq!(domain_name(name), domain);
         }
         assert!(domain_name(&"é".repeat(4096)).len() <= MAX_BYTES);
+    }
+
+    #[test]
+    fn letters_go_on_after_z() {
+        assert_eq!([0, 25, 26, 27, 701, 702].map(letters), ["a", "z", "aa", "ab", "zz", "aaa"]);
+        assert_eq!(
+            ["a", "z", "aa", "zz", ""].map(letters_number),
+            [Some(0), Some(25), Some(26), Some(701), None]
+        );
+        assert_eq!([letters_number("A"), letters_number("zzzzzzzzzzzzzzzz")], [None, None]);
     }
 }

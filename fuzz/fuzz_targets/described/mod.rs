@@ -19,6 +19,7 @@ pub fn check(machine: &Machine) {
         id: disk.id.clone(),
         path: format!("/images/{}.qcow2", disk.id).into(),
         format: "qcow2".to_owned(),
+        ..DiskFile::default()
     });
     let options = RenderOptions { disks: disks.collect(), ..RenderOptions::default() };
     let domain =

@@ -102,3 +102,63 @@ fn the_scripts_disks_may_be_called_anything() {
         assert!(!directory.path().join("PWNED").exists() && !Path::new("PWNED").exists());
     }
 }
+
+/// Every setting of a configuration of Xen's, by Python, whose literals they are.
+fn xl_settings(text: &str) -> String {
+    let program = "import ast, sys\n\
+                   for line in ast.parse(sys.stdin.buffer.read()).body:\n\
+                   \x20   assert type(line) is ast.Assign and len(line.targets) == 1\n\
+                   \x20   sys.stdout.buffer.write(line.targets[0].id.encode() + b'\\0')\n\
+                   \x20   value = ast.literal_eval(line.value)\n\
+                   \x20   value = value if isinstance(value, list) else [value]\n\
+                   \x20   sys.stdout.buffer.write('\\1'.join(map(str, value)).encode() + b'\\0')\n";
+    let mut child = std::process::Command::new("python3")
+        .args(["-c", program])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3 is needed (Debian: python3)");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "Python cannot read it:\n{text}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_configuration_of_xen_says_what_it_should_to_another_reader() {
+    let xen = profile::find("xen").unwrap();
+    for name in hostile_names() {
+        let mut machine = dialect::adapt(&named(&name), xen).machine;
+        machine.smbios.serial = Some(name.clone());
+        let mut options = options(&machine, Path::new("/images"));
+        for disk in &mut options.disks {
+            disk.format = "raw".to_owned();
+        }
+        let text = dialect::xl::render(&machine, xen, &options).unwrap().text;
+        let settings = xl_settings(&text);
+        let fields: Vec<&str> = settings.split('\0').collect();
+        let value = |key: &str| fields.chunks(2).find(|pair| pair[0] == key).map(|pair| pair[1]);
+        assert_eq!(value("name"), Some(naming::domain_name(&name).as_str()), "{text}");
+        let disks: Vec<&str> = value("disk").unwrap().split('\x01').collect();
+        assert_eq!(disks.len(), machine.disks.len() + machine.removables.len(), "{text}");
+        assert!(fields.len() < 2 * 24, "{name:?} became a setting:\n{text}");
+    }
+}
+
+#[test]
+fn a_hostile_path_is_only_a_path_to_xen() {
+    let xen = profile::find("xen").unwrap();
+    for name in hostile_names().into_iter().filter(|name| !name.contains(['\0', '/']) && name.len() < 200) {
+        let machine = dialect::adapt(&named("plain"), xen).machine;
+        let directory = Path::new("/images").join(format!("x{name}"));
+        let Ok(rendered) = dialect::xl::render(&machine, xen, &options(&machine, &directory)) else {
+            assert!(name.contains(char::is_control) || name.contains('\u{fffe}'), "{name:?} is refused");
+            continue;
+        };
+        let settings = xl_settings(&rendered.text);
+        let disks = settings.split("disk\0").nth(1).unwrap();
+        let first = disks.split(['\0', '\x01']).next().unwrap();
+        let target = first.split_once("target=").unwrap().1;
+        assert_eq!(Path::new(target), directory.join("disk1.qcow2"));
+    }
+}

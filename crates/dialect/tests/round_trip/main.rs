@@ -13,6 +13,7 @@ mod machines;
 mod ovf;
 mod vbox;
 mod vmx;
+mod xl;
 
 pub use compare::{assert_round_trip, options};
 pub use machines::machines;

@@ -1,8 +1,10 @@
 //! The disks and drives of a domain.
 
-use super::{Element, Error, Reading, changed, number_of};
+use super::{Element, Error, Reading, changed};
+use crate::boot_order::{self, Kind};
+use crate::naming::letters_number;
 use crate::text::excerpt;
-use machine::{Attachment, Bus, Cache, Disk, Loss, Machine, Removable, RemovableKind, ScsiModel, Severity};
+use machine::{Attachment, Bus, Cache, Disk, Loss, Removable, RemovableKind, ScsiModel, Severity};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What placing drives needs to know.
@@ -125,7 +127,7 @@ fn place(node: Element<'_>, name: &str, bus: &str, places: &Places) -> Option<At
     let letters = name.trim_start_matches(|c: char| !c.is_ascii_lowercase());
     let prefix = BUSES.iter().map(|(prefix, _)| *prefix).find(|prefix| letters.starts_with(prefix));
     let letters = letters.get(prefix.map_or(0, str::len)..).unwrap_or_default();
-    let number = number_of(letters.trim_end_matches(|c: char| c.is_ascii_digit())).unwrap_or(0);
+    let number = letters_number(letters.trim_end_matches(|c: char| c.is_ascii_digit())).unwrap_or(0);
     let address = node.child("address").filter(|address| {
         let is_drive = address.peek("type") == Some("drive");
         if is_drive {
@@ -308,48 +310,33 @@ fn source(node: Element<'_>, losses: &mut Vec<Loss>) -> Option<String> {
 /// `<boot dev=…>` of the domain, which orders kinds of devices, where no device has an order of its own.
 pub(super) fn number_by_kind(reading: &mut Reading<'_>) {
     let Some(os) = reading.domain.child("os") else { return };
-    let kinds: Vec<_> = os.children("boot").take(16).filter_map(|boot| boot.attribute("dev")).collect();
+    let kinds: Vec<_> =
+        os.children("boot").take(16).filter_map(|boot| kind(boot.attribute("dev")?)).collect();
     let machine = &mut reading.machine;
     let mut orders = machine.disks.iter().map(|disk| disk.boot_order);
     let ordered = orders.any(|order| order.is_some())
         || machine.removables.iter().any(|drive| drive.boot_order.is_some())
         || machine.nics.iter().any(|nic| nic.boot_order.is_some());
     if !ordered {
-        number(machine, &kinds);
+        boot_order::number(machine, kinds);
     }
 }
 
-/// Numbers the devices of each kind in their order, kind after kind: `hd`, `cdrom`, `fd`, `network`.
-fn number(machine: &mut Machine, kinds: &[&str]) {
-    let mut next = 1..;
-    let mut give = |order: &mut Option<u32>| {
-        if order.is_none() {
-            *order = next.next();
-        }
-    };
-    for kind in kinds {
-        let drive = match *kind {
-            "cdrom" => RemovableKind::Cdrom,
-            "fd" => RemovableKind::Floppy,
-            "hd" => {
-                machine.disks.iter_mut().for_each(|disk| give(&mut disk.boot_order));
-                continue;
-            }
-            "network" => {
-                machine.nics.iter_mut().for_each(|nic| give(&mut nic.boot_order));
-                continue;
-            }
-            _ => continue,
-        };
-        let drives = machine.removables.iter_mut().filter(|one| one.kind == drive);
-        drives.for_each(|drive| give(&mut drive.boot_order));
-    }
+fn kind(name: &str) -> Option<Kind> {
+    Some(match name {
+        "hd" => Kind::Disk,
+        "cdrom" => Kind::Cdrom,
+        "fd" => Kind::Floppy,
+        "network" => Kind::Network,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::parse;
     use super::*;
+    use machine::Machine;
 
     fn machine(devices: &str) -> (Machine, Vec<String>) {
         let text = format!(

@@ -94,16 +94,6 @@ fn changed(element: Element<'_>, kept_as: &str, why: impl Into<String>) -> Loss 
     Loss::changed(element.path(), kept_as, why)
 }
 
-/// The number that letters stand for: `a` 0, `z` 25, `aa` 26.
-fn number_of(letters: &str) -> Option<u32> {
-    let mut number: u32 = 0;
-    for letter in letters.bytes() {
-        let digit = letter.checked_sub(b'a').filter(|digit| *digit < 26)?;
-        number = number.checked_mul(26)?.checked_add(u32::from(digit) + 1)?;
-    }
-    number.checked_sub(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,11 +130,5 @@ mod tests {
         assert!(matches!(parse(b"<domain>\xff"), Err(Error::NotText { offset: 8 })));
         let lxc = "<domain><memory>1</memory><os><type>exe</type></os></domain>";
         assert!(matches!(refuse(lxc), Error::Container { .. }));
-    }
-
-    #[test]
-    fn letters_are_numbers() {
-        assert_eq!(["a", "z", "aa", "zz", ""].map(number_of), [Some(0), Some(25), Some(26), Some(701), None]);
-        assert_eq!([number_of("A"), number_of("zzzzzzzzzzzzzzzz")], [None, None]);
     }
 }

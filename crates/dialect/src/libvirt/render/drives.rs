@@ -1,6 +1,7 @@
 //! Disks, removable drives and their controllers in a domain.
 
 use super::BootOrder;
+use crate::naming::letters;
 use crate::render::{DiskFile, RenderError, RenderOptions, path_text};
 use crate::xml::Element;
 use machine::{Attachment, Bus, Cache, Disk, Loss, Machine, Removable, RemovableKind, ScsiModel, Severity};
@@ -25,19 +26,6 @@ impl Names {
         *counter += 1;
         name
     }
-}
-
-/// The number in the base of 26 letters in which `z` is followed by `aa`.
-fn letters(mut number: usize) -> String {
-    let mut reversed = Vec::new();
-    loop {
-        reversed.push(char::from(b'a' + u8::try_from(number % 26).unwrap_or(0)));
-        match number / 26 {
-            0 => break,
-            rest => number = rest - 1,
-        }
-    }
-    reversed.iter().rev().collect()
 }
 
 pub(super) fn drives(
@@ -215,14 +203,4 @@ pub(super) fn controllers(machine: &Machine) -> Vec<Element> {
             if kind == "scsi" { controller.with("model", "virtio-scsi") } else { controller }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn device_names_go_on_after_z() {
-        assert_eq!([0, 25, 26, 27, 701, 702].map(letters), ["a", "z", "aa", "ab", "zz", "aaa"]);
-    }
 }
