@@ -91,7 +91,14 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
 
     let stage = Stage::open(conversion.output, &plan.name, &plan.files())?;
     plan.unmapped.lines().iter().for_each(|line| reporter.begin(line));
-    let packing = Packing { opened: &opened, plan: &plan, stage: &stage, reporter };
+    let packing = Packing {
+        opened: &opened,
+        plan: &plan,
+        profile: conversion.profile,
+        mapping: &conversion.request.mapping,
+        stage: &stage,
+        reporter,
+    };
     let disks = timings.time("copy", || packing.disks())?;
     let rehearsal = match &conversion.rehearse {
         None => None,

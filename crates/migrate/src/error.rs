@@ -45,6 +45,13 @@ pub enum Error {
         /// Its stage.
         directory: PathBuf,
     },
+    /// The new machine cannot be described.
+    #[error("the new machine cannot be described")]
+    Description {
+        /// Why.
+        #[source]
+        source: dialect::RenderError,
+    },
     /// A packing that is not written.
     #[error("the packing {packing:?} is not written")]
     Packing {

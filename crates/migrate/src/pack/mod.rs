@@ -1,16 +1,18 @@
 //! Writing what was planned into the stage, in the container that the packing wants.
 
 mod files;
+mod ova;
 
 use crate::error::{Error, Result};
 use crate::manifest::DiskRecord;
+use crate::mapping::Mapping;
 use crate::opened::Opened;
 use crate::plan::{Plan, PlannedDisk};
 use crate::reporter::Reporter;
 use crate::stage::Stage;
 use block::BlockRead;
 use image::{CopyOptions, NewImage};
-use profile::Container;
+use profile::{Container, Profile};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use std::sync::Arc;
 pub(crate) struct Packing<'a> {
     pub(crate) opened: &'a Opened,
     pub(crate) plan: &'a Plan,
+    pub(crate) profile: &'static Profile,
+    pub(crate) mapping: &'a Mapping,
     pub(crate) stage: &'a Stage,
     pub(crate) reporter: &'a dyn Reporter,
 }
@@ -39,11 +43,10 @@ impl Packing<'_> {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn descriptions(&self) -> Result<()> {
-        match self.plan.packing.container {
-            Container::Files => files::descriptions(self),
-            Container::Ova | Container::Xva => {
-                Err(Error::Packing { packing: self.plan.packing.name.clone() })
-            }
+        match (self.plan.packing.container, self.plan.archive()) {
+            (Container::Ova, Some(archive)) => ova::archive(self, &archive),
+            (Container::Xva, _) => Err(Error::Packing { packing: self.plan.packing.name.clone() }),
+            _ => files::descriptions(self),
         }
     }
 

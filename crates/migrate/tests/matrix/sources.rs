@@ -40,6 +40,11 @@ pub(crate) static FORMS: &[Form] = &[
         describes: true,
     },
     Form {
+        name: "vbox",
+        make: |at, content| described(at, content, "vbox", "virtualbox", ("vdi", None, false)),
+        describes: true,
+    },
+    Form {
         name: "disk",
         make: |at, content| content.write(at, "qcow2", None, true)[0].clone(),
         describes: false,
