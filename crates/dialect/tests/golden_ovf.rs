@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
+#[path = "round_trip/compare.rs"]
+mod compare;
 mod corpus;
 
 use dialect::ovf::{self, Error};
@@ -114,3 +116,44 @@ fn machines_that_virt_v2v_prints_are_read_alike() {
     }
     assert_eq!(machine.disks.len(), expected.matches("[scsi]").count());
 }
+
+/// Every machine of the corpus goes to VMware's products and VirtualBox and comes back less what was told.
+#[test]
+fn real_machines_come_back_less_the_losses() {
+    let suites = [
+        "govmomi-ovf-fixtures",
+        "govmomi-ovf-negative",
+        "cot-ovf",
+        "ganeti-ovfdata",
+        "virtualbox-appliances",
+        "virt-v2v-vmx-ova",
+        "virt-manager-virtconv",
+        "open-vmdk-templates",
+    ];
+    let Some(all) = parse_all(&suites) else { return };
+    let (mut there, mut refused) = (0, 0);
+    for machine in all.into_iter().filter_map(|(_, _, result)| result.ok()).map(|parsed| parsed.machine) {
+        for (target, dialect) in [
+            ("esxi", &ovf::DIALECT),
+            ("virtualbox", &ovf::DIALECT),
+            ("esxi", &dialect::vmx::DIALECT),
+            ("workstation", &dialect::vmx::DIALECT),
+        ] {
+            let profile = profile::find(target).unwrap();
+            let adapted = dialect::adapt(&machine, profile);
+            if adapted.objections.is_empty() {
+                compare::assert_round_trip(dialect, profile, &adapted.machine);
+                there += 1;
+            } else {
+                refused += 1;
+            }
+        }
+    }
+    println!(
+        "{there} machines of descriptors went to VMware's products and VirtualBox and back, {refused} cannot go"
+    );
+    assert!(there >= FLOOR, "fewer machines than there were");
+}
+
+/// How many machines went there and back.
+const FLOOR: usize = 1652;

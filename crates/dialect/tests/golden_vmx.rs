@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
+#[path = "round_trip/compare.rs"]
+mod compare;
 mod corpus;
 
 use machine::{Bus, Machine, NicModel, RemovableKind, ScsiModel, SerialTarget};
@@ -21,6 +23,13 @@ impl Score {
             self.right += 1;
         } else {
             self.wrong.push(format!("{what}: got {got:?}, expected {expected:?}"));
+        }
+    }
+
+    fn print(&self, what: &str) {
+        println!("{what}: {} facts right, {} not:", self.right, self.wrong.len());
+        for wrong in &self.wrong {
+            println!("  {wrong}");
         }
     }
 }
@@ -191,35 +200,99 @@ fn compare_nics(machine: &Machine, devices: Node, score: &mut Score) {
 #[test]
 fn facts_are_those_that_libvirt_reads() {
     let Some(members) = corpus::suite("libvirt-vmx2xmldata") else { return };
-    let expected: BTreeMap<&str, &corpus::Member> =
-        members.iter().filter_map(|member| Some((member.path.strip_suffix(".xml")?, member))).collect();
     let mut score = Score::default();
     let mut pairs = 0;
-    for member in members.iter().filter(|member| member.path.ends_with(".vmx")) {
-        let stem = member.path.trim_end_matches(".vmx");
-        let parsed =
-            dialect::vmx::parse(&member.bytes).unwrap_or_else(|error| panic!("{}: {error}", member.path));
-        let Some(xml) = expected.get(stem) else { continue };
+    for (stem, vmx, xml) in in_pairs(&members) {
         pairs += 1;
-        let text = String::from_utf8(xml.bytes.clone()).unwrap();
-        let tree = Document::parse(&text).unwrap();
+        let machine = dialect::vmx::parse(vmx).unwrap_or_else(|error| panic!("{stem}: {error}")).machine;
+        let tree = Document::parse(xml).unwrap();
         let before = score.wrong.len();
-        compare(&parsed.machine, &member.bytes, tree.root_element(), &mut score);
-        for wrong in &mut score.wrong[before..] {
-            wrong.insert_str(0, &format!("{stem}: "));
-        }
+        compare(&machine, vmx, tree.root_element(), &mut score);
+        score.wrong[before..].iter_mut().for_each(|wrong| wrong.insert_str(0, &format!("{stem}: ")));
     }
-    println!(
-        "{pairs} pairs of .vmx and libvirt XML: {} facts right, {} not:",
-        score.right,
-        score.wrong.len()
-    );
-    for wrong in &score.wrong {
-        println!("  {wrong}");
-    }
+    score.print(&format!("{pairs} pairs of .vmx and what libvirt reads in them"));
     assert!(score.wrong.len() <= TOLERATED, "more facts differ than should");
     assert!(score.right >= 355, "fewer facts were compared than there are");
 }
+
+/// The other way round: what libvirt writes of a domain says what our reader of domains finds in it.
+#[test]
+fn facts_are_those_that_libvirt_writes() {
+    let Some(members) = corpus::suite("libvirt-xml2vmxdata") else { return };
+    let mut score = Score::default();
+    let mut pairs = 0;
+    for (stem, vmx, xml) in in_pairs(&members) {
+        let Ok(domain) = dialect::libvirt::parse(xml.as_bytes()) else { continue };
+        pairs += 1;
+        let (written, domain) = (dialect::vmx::parse(vmx).unwrap().machine, domain.machine);
+        let before = score.wrong.len();
+        score.check("name", &written.name, &domain.name);
+        score.check("notes", &written.notes, &domain.notes);
+        // libvirt rounds up to what VMware's memory comes in.
+        score.check("memory", written.memory, domain.memory.next_multiple_of(4 << 20));
+        score.check("processors", written.cpu.count(), domain.cpu.count());
+        let is_uefi = |machine: &Machine| matches!(machine.firmware, machine::Firmware::Uefi(_));
+        score.check("firmware", is_uefi(&written), is_uefi(&domain));
+        let drives = |machine: &Machine| machine.disks.len() + machine.removables.len();
+        score.check("drives", drives(&written), drives(&domain));
+        let macs = |machine: &Machine| machine.nics.iter().map(|nic| nic.mac).collect::<Vec<_>>();
+        score.check("addresses", macs(&written), macs(&domain));
+        score.check("serial ports", written.serials.len(), domain.serials.len());
+        score.wrong[before..].iter_mut().for_each(|wrong| wrong.insert_str(0, &format!("{stem}: ")));
+    }
+    score.print(&format!("{pairs} pairs of libvirt domains and the .vmx that libvirt writes of them"));
+    assert!(score.wrong.len() <= 1, "more facts differ than should");
+    assert!(score.right >= 199, "fewer facts were compared than there are");
+}
+
+/// The `.vmx` files with a domain beside them: what both are called, and both.
+fn in_pairs(members: &[corpus::Member]) -> Vec<(&str, &[u8], &str)> {
+    let xml = |stem: &str| {
+        let member = members.iter().find(|member| member.path.strip_suffix(".xml") == Some(stem))?;
+        std::str::from_utf8(&member.bytes).ok()
+    };
+    members
+        .iter()
+        .filter_map(|member| {
+            let stem = member.path.strip_suffix(".vmx")?;
+            Some((stem, member.bytes.as_slice(), xml(stem)?))
+        })
+        .collect()
+}
+
+/// Every machine of the corpus goes to each of VMware's products and comes back less what was told.
+#[test]
+fn real_machines_come_back_less_the_losses() {
+    let (mut there, mut refused) = (0, 0);
+    for suite in ["libvirt-vmx2xmldata", "libvirt-xml2vmxdata", "virt-v2v-vmx-ova", "virt-manager-virtconv"] {
+        let Some(members) = corpus::suite(suite) else { return };
+        for member in members.iter().filter(|member| member.path.ends_with(".vmx")) {
+            let Ok(parsed) = dialect::vmx::parse(&member.bytes) else { continue };
+            for (target, dialect) in [
+                ("esxi", &dialect::vmx::DIALECT),
+                ("workstation", &dialect::vmx::DIALECT),
+                ("esxi", &dialect::ovf::DIALECT),
+                ("virtualbox", &dialect::ovf::DIALECT),
+            ] {
+                let profile = profile::find(target).unwrap();
+                let adapted = dialect::adapt(&parsed.machine, profile);
+                if adapted.objections.is_empty() {
+                    compare::assert_round_trip(dialect, profile, &adapted.machine);
+                    there += 1;
+                } else {
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!(
+        "{there} machines of .vmx files went to VMware's products and VirtualBox and back, {refused} cannot go"
+    );
+    assert!(there >= FLOOR, "fewer machines than there were");
+}
+
+/// How many machines went there and back.
+const FLOOR: usize = 247;
 
 /// Facts in which we differ on purpose: two SCSI devices of the source's host that are passed through, each with the
 /// number of drives. They do not move, and are losses.

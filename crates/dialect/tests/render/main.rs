@@ -7,6 +7,7 @@ mod hostile;
 mod libvirt;
 mod powershell;
 mod script;
+mod vmware;
 
 use dialect::{DiskFile, RenderOptions};
 use machine::Machine;
