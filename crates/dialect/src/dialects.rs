@@ -93,6 +93,8 @@ pub static DIALECTS: &[&Dialect] = &[
     &crate::ovf::DIALECT,
     &crate::vbox::DIALECT,
     &crate::kubevirt::DIALECT,
+    &crate::openstack::DIALECT,
+    &crate::openstack::UPLOAD,
     &crate::libvirt::DIALECT,
     &crate::xl::DIALECT,
     &crate::qemu_script::DIALECT,

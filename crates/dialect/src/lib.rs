@@ -8,6 +8,7 @@
 //! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
 //! * [`vbox`]: VirtualBox's settings. [`kubevirt`]: a VirtualMachine and its DataVolumes.
 //! * [`libvirt`]: domain XML. [`xl`]: Xen's configurations. [`qemu_script`]: a shell script that runs QEMU.
+//! * [`openstack`]: images with their properties, and a script that uploads them.
 //!
 //! Every parser takes hostile bytes: it neither panics, nor recurses, nor allocates more than a small multiple of
 //! its input. Names of files in a description stay text; only an [`image::Gate`] turns one into a file.
@@ -21,6 +22,7 @@ pub mod hyperv;
 pub mod kubevirt;
 pub mod libvirt;
 pub mod naming;
+pub mod openstack;
 pub mod ovf;
 pub mod package;
 pub mod qemu_script;

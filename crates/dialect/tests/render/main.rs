@@ -5,6 +5,7 @@
 mod adapt;
 mod hostile;
 mod libvirt;
+mod openstack;
 mod powershell;
 mod script;
 mod vmware;

@@ -10,6 +10,7 @@ mod hyperv;
 mod kubevirt;
 mod libvirt;
 mod machines;
+mod openstack;
 mod ovf;
 mod vbox;
 mod vmx;
