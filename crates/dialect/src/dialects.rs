@@ -102,6 +102,8 @@ pub static DIALECTS: &[&Dialect] = &[
     &crate::hyperv::XML,
     &crate::hyperv::POWERSHELL,
     &crate::hyperv::JSON,
+    &crate::proxmox::DIALECT,
+    &crate::proxmox::IMPORT,
 ];
 
 /// The dialect of that name.

@@ -2,6 +2,7 @@
 //!
 //! * [`vmx`]: VMware's `.vmx`. [`ovf`]: DMTF's Open Virtualization Format, 0.9 to 2.x.
 //! * [`hyperv`]: what Hyper-V stores of a machine, and the script that creates one.
+//! * [`proxmox`]: Proxmox VE's configurations, and the script that imports a machine.
 //! * [`DIALECTS`]: all of them, with how each is recognised, read and written.
 //! * [`package`]: a description together with its disks, as a user names it: `.ova`, `.ovf`, `.vmx` or a lone disk.
 //! * [`guest_os`]: names of systems between the hypervisors' lists.
@@ -25,6 +26,7 @@ pub mod naming;
 pub mod openstack;
 pub mod ovf;
 pub mod package;
+pub mod proxmox;
 pub mod qemu_script;
 pub mod render;
 mod shell;

@@ -7,6 +7,7 @@ mod hostile;
 mod libvirt;
 mod openstack;
 mod powershell;
+mod proxmox;
 mod script;
 mod vmware;
 

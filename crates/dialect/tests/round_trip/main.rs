@@ -12,6 +12,7 @@ mod libvirt;
 mod machines;
 mod openstack;
 mod ovf;
+mod proxmox;
 mod vbox;
 mod vmx;
 mod xl;
