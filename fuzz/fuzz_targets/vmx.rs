@@ -1,4 +1,5 @@
-//! Anything as a `.vmx`: it is refused, or gives a machine that can be moved to KVM and described there.
+//! Anything as a `.vmx`: it is refused, or gives a machine that can be moved to KVM and described
+//! there, and to VMware's products and read again there, less the losses.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,5 +15,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(parsed) = dialect::vmx::parse(bytes) {
         described::check(&parsed.machine);
+        for target in ["esxi", "workstation"] {
+            let profile = profile::find(target).expect("there is such a profile");
+            described::there_and_back(&parsed.machine, &dialect::vmx::DIALECT, profile);
+        }
     }
 });

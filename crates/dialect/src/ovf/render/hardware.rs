@@ -112,6 +112,10 @@ impl Writer<'_> {
             let why = "a VLAN is the network's: map the card to one that has it";
             self.dropped(Severity::Change, format!("{}.vlan", nic.id), why);
         }
+        if nic.mac.is_some() && !self.is_vmware() {
+            let why = "VirtualBox does not read addresses in a descriptor and makes new ones: set it after the import";
+            self.dropped(Severity::Change, format!("{}.mac", nic.id), why);
+        }
         if nic.id != format!("nic{}", index + 1) {
             self.changed(&nic.id, format!("network adapter {}", index + 1), "cards are counted");
         }

@@ -94,9 +94,12 @@ impl Writer<'_> {
             Bus::Scsi(model) => (6, scsi_subtype(model), "SCSI controller"),
             _ => return Err(RenderError::Bus { disk: "a drive".to_owned(), bus }),
         };
+        // VirtualBox before 7 knows a SATA controller by its caption.
+        let caption = (!vmware && bus == Bus::Sata).then(|| format!("sataController{number}"));
         Ok(self
             .item(resource_type, format!("{name} {number}"))
             .with("rasd:Address", number)
+            .maybe("rasd:Caption", caption)
             .maybe("rasd:ResourceSubType", subtype))
     }
 

@@ -9,14 +9,15 @@ use std::fmt::{Display, Write};
 #[derive(Default)]
 pub(super) struct Lines {
     text: String,
-    values: BTreeMap<String, String>,
+    /// By key in lower case, the key as it is written and its value.
+    values: BTreeMap<String, (String, String)>,
 }
 
 impl Lines {
     /// Writes a key and its value; nothing when the key is written already.
     pub(super) fn set(&mut self, key: &str, value: impl Display) {
         if let Entry::Vacant(entry) = self.values.entry(key.to_ascii_lowercase()) {
-            let value = entry.insert(value.to_string());
+            let (_, value) = entry.insert((key.to_owned(), value.to_string()));
             let _ = writeln!(self.text, "{key} = \"{}\"", escape(value));
         }
     }
@@ -28,7 +29,13 @@ impl Lines {
 
     /// What was written for the key.
     pub(super) fn value(&self, key: &str) -> Option<&str> {
-        self.values.get(&key.to_ascii_lowercase()).map(String::as_str)
+        self.values.get(&key.to_ascii_lowercase()).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it stands there just so, in this case too.
+    pub(super) fn says(&self, key: &str, value: &str) -> bool {
+        let written = self.values.get(&key.to_ascii_lowercase());
+        written.is_some_and(|(as_written, as_set)| as_written == key && as_set == value)
     }
 
     /// The file.

@@ -49,7 +49,7 @@ impl Writer<'_> {
                 self.lines.set(key, value);
             }
             // What the file says already, it says for this product.
-            left += usize::from(dialect != "vmx" || self.lines.value(key) != Some(value));
+            left += usize::from(dialect != "vmx" || !self.lines.says(key, value));
         }
         if left > 0 {
             let why = format!(
