@@ -86,6 +86,33 @@ pub enum Error {
         /// Their names.
         names: Vec<String>,
     },
+    /// A Vagrant box does not say what is in it.
+    #[error("the metadata.json of the box {} is refused", path.display())]
+    Metadata {
+        /// The box.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A Vagrant box for something that is no hypervisor, or none that is known.
+    #[error("{} is a Vagrant box for {provider:?}, of which nothing is known", path.display())]
+    Provider {
+        /// The box.
+        path: PathBuf,
+        /// What it is for.
+        provider: String,
+    },
+    /// A Vagrant box without what its provider needs.
+    #[error("the box {} is for {provider}, and holds no {missing}", path.display())]
+    BoxLacks {
+        /// The box.
+        path: PathBuf,
+        /// What it is for.
+        provider: String,
+        /// What is missing.
+        missing: &'static str,
+    },
     /// The OVF descriptor cannot be read.
     #[error("the OVF descriptor {} is refused", path.display())]
     Ovf {
@@ -185,6 +212,12 @@ impl Error {
             Self::SeveralDescriptors { .. } => "unpack the archive and name one of the .ovf files",
             Self::Ovf { source, .. } => source.remedy(),
             Self::Description { source, .. } => source.remedy(),
+            Self::Metadata { .. } | Self::BoxLacks { .. } => {
+                "check that the box was fetched whole: vagrant box add verifies it"
+            }
+            Self::Provider { .. } => {
+                "take the box for virtualbox, libvirt, vmware_desktop or hyperv, if there is one"
+            }
             Self::DeltaDisk { .. } => {
                 "remove the snapshots on the source, or clone the machine, and export it again"
             }

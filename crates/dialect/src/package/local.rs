@@ -63,7 +63,7 @@ fn is_side_by_side(directory: &Path) -> bool {
 }
 
 /// The parts of a name, whichever system it is of, without what says which disk, datastore or storage it is on.
-fn parts(name: &str) -> Vec<&str> {
+pub(super) fn parts(name: &str) -> Vec<&str> {
     let name = match name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((_, path)) => path.trim_start(),
         None => name,

@@ -44,7 +44,7 @@ pub(super) fn open(named: &Named) -> Result<Package> {
 }
 
 /// The machine with that disk and ordinary hardware.
-fn package(path: &Path, name: &str, gate: Arc<dyn Gate>) -> Result<Package> {
+pub(super) fn package(path: &Path, name: &str, gate: Arc<dyn Gate>) -> Result<Package> {
     let failed = |source| Error::Disk { disk: "disk1".to_owned(), source: Box::new(source) };
     let image = image::open(&gate, name).map_err(failed)?;
     let firmware = firmware(&image).map_err(|source| Error::Read { file: name.to_owned(), source })?;

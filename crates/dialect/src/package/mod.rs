@@ -15,6 +15,7 @@ mod ova;
 mod ova_write;
 mod recognise;
 mod tar;
+mod vagrant;
 
 pub use directory::sources_in;
 pub use error::{Error, Result};

@@ -10,6 +10,7 @@ mod make;
 mod manifest;
 mod ova_write;
 mod snapshots;
+mod vagrant;
 
 use block::BlockRead;
 use dialect::Package;

@@ -55,6 +55,25 @@ impl GzipDisk {
         Ok(Self { source, size, points, cursors: Cursors::default() })
     }
 
+    /// The first bytes that `file`, the bytes of a gzip file, unpacks to: `length` and maybe some more, or all there are.
+    /// Reads no more of the file than that takes, and verifies nothing.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn head(file: Arc<dyn BlockRead>, length: usize) -> Result<Vec<u8>> {
+        let source = Source { disk: file, path: Path::new("gzip stream").to_path_buf() };
+        let mut stream = Stream::new(source, State::start());
+        let mut head = Vec::new();
+        while head.len() < length {
+            match stream.advance()? {
+                Output::End => break,
+                Output::MemberEnd { .. } => {}
+                Output::Bytes(bytes) => head.extend_from_slice(bytes),
+            }
+        }
+        Ok(head)
+    }
+
     /// A stream that goes on from the last point at or before `offset`.
     fn stream_before(&self, offset: u64) -> Stream {
         let behind = self.points.partition_point(|point| point.output <= offset);
