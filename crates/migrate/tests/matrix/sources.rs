@@ -40,6 +40,16 @@ pub(crate) static FORMS: &[Form] = &[
         describes: true,
     },
     Form {
+        name: "xl",
+        make: |at, content| described(at, content, "xl", "xen", ("vhd", None, true)),
+        describes: true,
+    },
+    Form {
+        name: "proxmox",
+        make: |at, content| described(at, content, "proxmox", "proxmox", ("qcow2", None, true)),
+        describes: true,
+    },
+    Form {
         name: "vbox",
         make: |at, content| described(at, content, "vbox", "virtualbox", ("vdi", None, false)),
         describes: true,
