@@ -1,8 +1,8 @@
 //! `.vmx` files and OVF descriptors, checked as strictly as VMware's importers do, by xmllint and by virt-v2v.
 
 use crate::{VMX, hostile_names, options};
-use dialect::{Dialect, RenderOptions};
-use machine::{Machine, SerialPort, SerialTarget};
+use dialect::{Dialect, Network, RenderError, RenderOptions};
+use machine::{Firmware, Machine, SerialPort, SerialTarget};
 use profile::Profile;
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
@@ -255,4 +255,79 @@ fn settings_go_back_only_where_they_are_harmless() {
         assert!(!rendered.text.contains(gone), "{gone}: {}", rendered.text);
     }
     assert!(rendered.losses.iter().any(|loss| loss.what == "properties"));
+}
+
+#[test]
+fn networks_go_where_they_are_sent() {
+    let networks = [("DMZ", Network::Managed("vmnet8".to_owned())), ("VM Network", Network::User)];
+    let sent = |target: &str, dialect: &Dialect, networks: &[(&str, Network)]| {
+        let machine = machine(profile(target));
+        let networks = networks.iter().map(|(name, network)| ((*name).to_owned(), network.clone()));
+        let options = RenderOptions { networks: networks.collect(), ..beside(&machine) };
+        let rendered = dialect.render.unwrap()(&machine, profile(target), &options).unwrap();
+        let told = rendered.losses.iter().filter(|loss| loss.what.ends_with(".network")).count();
+        (rendered.text, told)
+    };
+    let (text, told) = sent("workstation", &dialect::vmx::DIALECT, &networks);
+    assert!(text.contains("ethernet0.connectionType = \"custom\"\nethernet0.vnet = \"vmnet8\"\n"), "{text}");
+    assert!(text.contains("ethernet1.connectionType = \"nat\"\n") && told == 0, "{text}");
+    let (text, told) = sent("workstation", &dialect::vmx::DIALECT, &[]);
+    assert!(text.contains("ethernet0.connectionType = \"bridged\"\n") && told == 2, "{text}");
+    let (text, told) = sent("esxi", &dialect::vmx::DIALECT, &[]);
+    assert!(text.contains("ethernet0.networkName = \"DMZ\"\n") && told == 0, "{text}");
+    let (text, told) = sent("esxi", &dialect::ovf::DIALECT, &networks);
+    assert!(text.contains("<rasd:Connection>vmnet8</rasd:Connection>") && told == 0, "{text}");
+    assert!(text.contains("<Network ovf:name='vmnet8'>") && !text.contains("DMZ"), "{text}");
+}
+
+#[test]
+fn media_and_variables_are_where_they_were_put() {
+    let machine = machine(profile("esxi"));
+    let mut options = beside(&machine);
+    options.name = Some("another".to_owned());
+    options.media.insert(1, "boot.flp".into());
+    options.nvram = Some("web.nvram".into());
+    let text = dialect::vmx::render(&machine, profile("esxi"), &options).unwrap().text;
+    let read = dialect::vmx::parse(text.as_bytes()).unwrap().machine;
+    assert_eq!(read.name, "another");
+    assert_eq!(read.removables[1].medium.as_deref(), Some("boot.flp"));
+    assert!(matches!(read.firmware, Firmware::Uefi(uefi) if uefi.nvram.as_deref() == Some("web.nvram")));
+}
+
+#[test]
+fn an_older_release_has_an_older_hardware_version() {
+    for (release, version) in [("8.0", "20"), ("7.0", "17"), ("6.5", "13")] {
+        let profile = profile::find_release("esxi", release).unwrap();
+        let machine = Machine { tpm: None, ..machine(profile) };
+        let vmx = render(&dialect::vmx::DIALECT, &machine, profile);
+        assert!(vmx.contains(&format!("virtualHW.version = \"{version}\"\n")));
+        let ovf = render(&dialect::ovf::DIALECT, &machine, profile);
+        assert!(ovf.contains(&format!(">vmx-{version}</vssd:VirtualSystemType>")));
+        // The guest reads the same UUID whatever the order of bytes.
+        for read in [
+            dialect::vmx::parse(vmx.as_bytes()).unwrap().machine,
+            dialect::ovf::parse(ovf.as_bytes()).unwrap().machine,
+        ] {
+            assert_eq!(read.bios_uuid, machine.bios_uuid);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error() {
+    for (dialect, target) in [(&dialect::vmx::DIALECT, "esxi"), (&dialect::ovf::DIALECT, "virtualbox")] {
+        let render = |machine: &Machine, options: &RenderOptions| {
+            dialect.render.unwrap()(machine, profile(target), options).unwrap_err()
+        };
+        let machine = machine(profile(target));
+        let no_file = render(&machine, &RenderOptions::default());
+        assert_eq!(no_file, RenderError::NoFile { disk: "disk1".to_owned() });
+        // Hardware that the target does not have.
+        let mut other = machine.clone();
+        other.nics[0].model = machine::NicModel::Tulip;
+        assert!(matches!(render(&other, &beside(&other)), RenderError::NicModel { .. }));
+        let mut other = machine;
+        other.disks[0].attachment.bus = machine::Bus::VirtioBlk;
+        assert!(matches!(render(&other, &beside(&other)), RenderError::Bus { .. }));
+    }
 }

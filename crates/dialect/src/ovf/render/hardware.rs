@@ -219,18 +219,7 @@ impl Writer<'_> {
             }
             return Vec::new();
         };
-        let mut settings = Vec::new();
-        match &self.machine.firmware {
-            Firmware::Bios => settings.push(config("firmware", "bios")),
-            Firmware::Uefi(uefi) => {
-                settings.push(config("firmware", "efi"));
-                settings.push(config("bootOptions.efiSecureBootEnabled", uefi.secure_boot));
-                if uefi.nvram.is_some() {
-                    let why = "the firmware starts with fresh variables and finds the boot loader by its default path";
-                    self.dropped(Severity::Change, "firmware.uefi.nvram", why);
-                }
-            }
-        }
+        let mut settings = self.firmware();
         for (field, key, is_some) in [
             ("max_cpus", "cpuHotAddEnabled", self.machine.max_cpus.is_some()),
             ("max_memory", "memoryHotAddEnabled", self.machine.max_memory.is_some()),
@@ -253,6 +242,16 @@ impl Writer<'_> {
                 .with("vmw:value", uuid_text(uuid, hardware_version))
         }));
         settings
+    }
+
+    fn firmware(&mut self) -> Vec<Element> {
+        let Firmware::Uefi(uefi) = &self.machine.firmware else { return vec![config("firmware", "bios")] };
+        if uefi.nvram.is_some() {
+            let why =
+                "the firmware starts with fresh variables and finds the boot loader by its default path";
+            self.dropped(Severity::Change, "firmware.uefi.nvram", why);
+        }
+        vec![config("firmware", "efi"), config("bootOptions.efiSecureBootEnabled", uefi.secure_boot)]
     }
 }
 

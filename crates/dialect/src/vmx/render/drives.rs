@@ -116,14 +116,7 @@ impl Writer<'_> {
     }
 
     fn removables(&mut self) -> Result<Vec<usize>, RenderError> {
-        let drives = &self.machine.removables;
-        let mut order: Vec<usize> = (0..drives.len()).collect();
-        let is_floppy =
-            |index: usize| drives.get(index).is_some_and(|drive| drive.kind == RemovableKind::Floppy);
-        order.sort_by_key(|index| {
-            let at = drives.get(*index).and_then(|drive| rank(drive.attachment));
-            (is_floppy(*index), if is_floppy(*index) { None } else { at })
-        });
+        let order = self.removable_order();
         let mut floppies = 0;
         for (place, index) in order.iter().enumerate() {
             if *index != place {
@@ -131,27 +124,19 @@ impl Writer<'_> {
                 self.changed(format!("removables.{index}"), format!("drive {place}"), why);
             }
             let Some(drive) = self.machine.removables.get(*index) else { continue };
-            let name = match drive.kind {
-                RemovableKind::Cdrom => {
-                    let unknown = || RenderError::Bus {
-                        disk: format!("removables.{index}"),
-                        bus: drive.attachment.bus,
-                    };
-                    if !matches!(drive.attachment.bus, Bus::Ide | Bus::Sata) {
-                        return Err(unknown());
-                    }
-                    key(drive.attachment)
+            let Attachment { bus, unit, .. } = drive.attachment;
+            let name = match (drive.kind, bus) {
+                (RemovableKind::Cdrom, Bus::Ide | Bus::Sata) => key(drive.attachment),
+                (RemovableKind::Cdrom, bus) => {
+                    return Err(RenderError::Bus { disk: format!("removables.{index}"), bus });
                 }
-                RemovableKind::Floppy => {
-                    if drive.attachment.unit != floppies {
-                        self.changed(
-                            format!("removables.{index}.attachment"),
-                            format!("floppy{floppies}"),
-                            "VMware counts them",
-                        );
+                (RemovableKind::Floppy, _) => {
+                    let name = format!("floppy{floppies}");
+                    if unit != floppies {
+                        self.changed(format!("removables.{index}.attachment"), &name, "VMware counts them");
                     }
                     floppies += 1;
-                    format!("floppy{}", floppies - 1)
+                    name
                 }
             };
             self.removable(*index, &name)?;
@@ -161,6 +146,17 @@ impl Writer<'_> {
             self.lines.flag("floppy0.present", false);
         }
         Ok(order)
+    }
+
+    /// CD-ROM drives by their place, then floppy drives.
+    fn removable_order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.machine.removables.len()).collect();
+        order.sort_by_key(|index| {
+            let drive = self.machine.removables.get(*index);
+            let cdrom = drive.filter(|drive| drive.kind == RemovableKind::Cdrom);
+            (cdrom.is_none(), cdrom.and_then(|drive| rank(drive.attachment)))
+        });
+        order
     }
 
     fn removable(&mut self, index: usize, name: &str) -> Result<(), RenderError> {
