@@ -97,6 +97,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &crate::openstack::UPLOAD,
     &crate::libvirt::DIALECT,
     &crate::xl::DIALECT,
+    &crate::xva::DIALECT,
     &crate::qemu_script::DIALECT,
     &crate::hyperv::VMCX,
     &crate::hyperv::XML,

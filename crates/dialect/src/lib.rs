@@ -8,7 +8,7 @@
 //! * [`guest_os`]: names of systems between the hypervisors' lists.
 //! * [`adapt`](mod@adapt): the same machine on another hypervisor's hardware.
 //! * [`vbox`]: VirtualBox's settings. [`kubevirt`]: a VirtualMachine and its DataVolumes.
-//! * [`libvirt`]: domain XML. [`xl`]: Xen's configurations. [`qemu_script`]: a shell script that runs QEMU.
+//! * [`libvirt`]: domain XML. [`xl`], [`xva`]: Xen's and XCP-ng's. [`qemu_script`]: a shell script that runs QEMU.
 //! * [`openstack`]: images with their properties, and a script that uploads them.
 //!
 //! Every parser takes hostile bytes: it neither panics, nor recurses, nor allocates more than a small multiple of
@@ -36,6 +36,7 @@ pub mod vbox;
 pub mod vmx;
 pub mod xl;
 mod xml;
+pub mod xva;
 
 pub use adapt::{Adapted, adapt};
 pub use dialects::{DIALECTS, Dialect, Head, Parse, ParseError, Render, by_name, recognise};

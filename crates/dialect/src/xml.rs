@@ -93,7 +93,7 @@ impl Element {
 /// Escapes text so that it parses back the same. White space in an attribute would be normalised, and a carriage
 /// return anywhere: those become references (XML 1.0, sections 2.11 and 3.3.3). What XML cannot carry at all
 /// becomes U+FFFD.
-fn escape(out: &mut String, text: &str, attribute: bool) {
+pub(crate) fn escape(out: &mut String, text: &str, attribute: bool) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

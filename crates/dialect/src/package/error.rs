@@ -2,6 +2,7 @@
 
 use super::Algorithm;
 use super::tar::TarError;
+use super::xva::XvaError;
 use crate::dialects::ParseError;
 use crate::ovf;
 use image::GateError;
@@ -69,6 +70,15 @@ pub enum Error {
         /// Why.
         #[source]
         source: TarError,
+    },
+    /// The disks of an XVA are not whole, or out of order.
+    #[error("the archive {} is refused", path.display())]
+    Xva {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: XvaError,
     },
     /// The archive holds no descriptor.
     #[error("there is no .ovf file among the {members} files of {}", path.display())]
@@ -208,6 +218,9 @@ impl Error {
                 "convert the image to VMDK, qcow2 or raw first (qemu-img convert)"
             }
             Self::Tar { source, .. } => source.remedy(),
+            Self::Xva { .. } => {
+                "the archive is damaged or was cut off: fetch it again, or export the machine again"
+            }
             Self::NoDescriptor { .. } => "check that the archive is an OVA: it must hold an .ovf file",
             Self::SeveralDescriptors { .. } => "unpack the archive and name one of the .ovf files",
             Self::Ovf { source, .. } => source.remedy(),

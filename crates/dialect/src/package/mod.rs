@@ -16,6 +16,8 @@ mod ova_write;
 mod recognise;
 mod tar;
 mod vagrant;
+mod xva;
+mod xva_write;
 
 pub use directory::sources_in;
 pub use error::{Error, Result};
@@ -23,6 +25,8 @@ pub use manifest::{Algorithm, VerifiedDigest};
 pub use ova_write::{Ova, OvaError, OvaFile, WrittenOva, write_ova};
 pub use recognise::{SOURCES, Source};
 pub use tar::{Index, Member, TarError};
+pub use xva::XvaError;
+pub use xva_write::{WrittenXva, XvaWriteError, write_xva};
 
 use crate::ovf::{FileReference, ParsedOvf};
 use block::{BlockRead, ZeroDisk};
@@ -108,7 +112,12 @@ impl Package {
     pub fn open_disk(&self, disk: &Disk) -> Result<Image> {
         let failed = |source| Error::Disk { disk: disk.id.clone(), source: Box::new(source) };
         match &disk.source {
-            Some(source) => image::open(&self.meant, source).map_err(failed),
+            Some(source) => {
+                // The disks of an XVA are raw, whatever the guest wrote to their beginning.
+                let format = image::by_name("raw").filter(|_| self.kind == xva::SOURCE.name);
+                let options = image::OpenOptions { format, ..image::OpenOptions::default() };
+                image::open_with(&self.meant, source, &options).map_err(failed)
+            }
             None => {
                 let empty: Arc<dyn Gate> = Arc::new(EmptyDisk(disk.capacity.unwrap_or(0)));
                 image::open(&empty, &disk.id).map_err(failed)

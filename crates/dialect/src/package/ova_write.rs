@@ -247,7 +247,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// A header block (POSIX 1003.1-2017, pax, "ustar Interchange Format"). Of a name that is too long, the beginning stands
 /// there: a pax record before it has the whole.
-fn header(name: &str, kind: u8, size: u64, modified: u64) -> [u8; BLOCK] {
+pub(super) fn header(name: &str, kind: u8, size: u64, modified: u64) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let mut put = |offset: usize, bytes: &[u8]| {
         for (to, from) in block.iter_mut().skip(offset).zip(bytes) {

@@ -231,14 +231,14 @@ impl Index {
 }
 
 /// One header block.
-struct Header {
+pub(super) struct Header {
     block: [u8; 512],
     kind: u8,
 }
 
 impl Header {
     /// Reads the header at `offset`; none when the archive ends there.
-    fn read(disk: &dyn BlockRead, offset: u64) -> Result<Option<Self>> {
+    pub(super) fn read(disk: &dyn BlockRead, offset: u64) -> Result<Option<Self>> {
         if disk.size() - offset < BLOCK {
             return Err(TarError::TruncatedHeader { offset });
         }
@@ -269,7 +269,7 @@ impl Header {
         self.block.get(range).unwrap_or_default()
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let name = text(self.field(0..100));
         // GNU's magic ends in a space, and its prefix field holds other things.
         let prefix =
@@ -277,7 +277,7 @@ impl Header {
         if prefix.is_empty() { name } else { format!("{prefix}/{name}") }
     }
 
-    fn size(&self, offset: u64) -> Result<u64> {
+    pub(super) fn size(&self, offset: u64) -> Result<u64> {
         let field = self.field(124..136);
         let size = match field.first() {
             Some(first) if first & 0x80 != 0 => base_256(field),

@@ -141,7 +141,7 @@ impl Specification {
 }
 
 /// Where a virtual device hangs, by its name or number (xen-vbd-interface(7)); none for what is no name of one.
-pub(super) fn place(vdev: &str) -> Option<Attachment> {
+pub(crate) fn place(vdev: &str) -> Option<Attachment> {
     let at = |bus, controller, unit| Some(Attachment { bus, controller, unit });
     if let Ok(number) = vdev.parse::<u32>() {
         return match (number >> 28, number >> 8) {

@@ -12,6 +12,7 @@ mod serial;
 mod syntax;
 mod vif;
 
+pub(crate) use disk::place;
 pub use error::Error;
 pub use parse::{MAX_SIZE, parse};
 pub use render::render;

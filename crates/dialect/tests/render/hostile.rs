@@ -162,3 +162,22 @@ fn a_hostile_path_is_only_a_path_to_xen() {
         assert_eq!(Path::new(target), directory.join("disk1.qcow2"));
     }
 }
+
+#[test]
+fn the_description_in_an_xva_reads_back_the_same_text() {
+    let profile = profile::find("xcp-ng").unwrap();
+    for name in hostile_names() {
+        let machine = dialect::adapt(&named(&name), profile).machine;
+        let text = dialect::xva::render(&machine, profile, &options(&machine, Path::new("/a"))).unwrap().text;
+        let tree = Document::parse(&text).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        let members = tree.descendants().filter(|node| node.has_tag_name("member"));
+        let value = |field: &str| {
+            let mut found =
+                members.clone().filter(|member| member.first_child().unwrap().text() == Some(field));
+            found.next().unwrap().last_child().unwrap().text().unwrap_or_default().to_owned()
+        };
+        assert_eq!((value("name_label"), value("name_description")), (in_xml(&name), in_xml(&name)));
+        let parsed = dialect::xva::parse(text.as_bytes()).unwrap().machine;
+        assert_eq!(parsed.disks.len(), machine.disks.len());
+    }
+}

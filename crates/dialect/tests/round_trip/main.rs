@@ -16,6 +16,7 @@ mod proxmox;
 mod vbox;
 mod vmx;
 mod xl;
+mod xva;
 
 pub use compare::{assert_round_trip, options};
 pub use machines::machines;
