@@ -5,6 +5,7 @@ use super::media::Media;
 use super::names::{TPMS, USB};
 use super::{Result, boot, extra, network, settings as keep, storage};
 use crate::Parsed;
+use crate::boot_order;
 use crate::text::excerpt;
 use machine::{
     Clock, Cpu, Firmware, GuestOs, Loss, Machine, SerialPort, SerialTarget, Severity, Tpm, Uefi,
@@ -31,7 +32,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Parsed> {
         network::read(settings, network, &mut machine, &mut losses);
     }
     machine.serials = serials(hardware, &mut losses);
-    boot::number(&mut machine, &boot::declared(hardware));
+    boot_order::number(&mut machine, boot::declared(hardware));
     let understood = extra::read(settings.machine, &mut machine);
     state(settings.machine, &mut losses);
     keep::read(settings, &understood, &mut machine, &mut losses);

@@ -39,7 +39,7 @@ fn is_quote(c: char) -> bool {
 }
 
 /// A script's text with every literal in single quotes as `@`, and the literals as PowerShell understands them.
-fn scan(script: &str) -> (String, Vec<String>) {
+pub fn scan(script: &str) -> (String, Vec<String>) {
     let (mut skeleton, mut literals) = (String::new(), Vec::new());
     let mut rest = script.chars().peekable();
     while let Some(c) = rest.next() {

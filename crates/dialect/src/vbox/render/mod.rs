@@ -191,7 +191,7 @@ fn extra_data(machine: &Machine) -> Option<Element> {
 fn hardware(machine: &Machine, profile: &Profile, options: &RenderOptions) -> Result<Element, RenderError> {
     let order = boot::nearest(machine);
     let position = |index: usize| {
-        let device = order.get(index).map_or("None", |kind| kind.name());
+        let device = order.get(index).map_or("None", |kind| boot::name(*kind));
         Element::new("Order").with("position", index + 1).with("device", device)
     };
     let memory = machine.memory.div_ceil(MIB).max(MIN_MEMORY_MIB);
