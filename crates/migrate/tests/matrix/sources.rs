@@ -54,12 +54,63 @@ pub(crate) static FORMS: &[Form] = &[
         make: |at, content| described(at, content, "vbox", "virtualbox", ("vdi", None, false)),
         describes: true,
     },
+    Form { name: "hyperv-xml", make: export, describes: true },
+    Form { name: "vagrant", make: vagrant, describes: true },
     Form {
         name: "disk",
         make: |at, content| content.write(at, "qcow2", None, true)[0].clone(),
         describes: false,
     },
 ];
+
+/// Forms in which no machine is made here, and why.
+pub(crate) static UNMADE: &[(&str, &str)] =
+    &[("hyperv-vmcx", "nothing but Hyper-V writes it; what it says is the tree that hyperv-xml says too")];
+
+/// Hyper-V's export, as its older releases make it: a configuration that names its disks by paths of Windows.
+fn export(directory: &Path, content: &Content) -> PathBuf {
+    let (disks, machines) = (directory.join("Virtual Hard Disks"), directory.join("Virtual Machines"));
+    fs::create_dir(&disks).unwrap();
+    fs::create_dir(&machines).unwrap();
+    let drives: String = content
+        .write(&disks, "vhdx", None, true)
+        .iter()
+        .enumerate()
+        .map(|(place, path)| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            format!(
+                "<drive{place}><pathname type=\"string\">C:\\VMs\\web\\Virtual Hard Disks\\{name}</pathname>\
+                 <type type=\"string\">VHD</type></drive{place}>"
+            )
+        })
+        .collect();
+    let text = format!(
+        "<?xml version=\"1.0\"?><configuration>\
+         <_83f8638b-8dca-4152-9eda-2ca8b33039b4_><VDEVVersion type=\"integer\">1280</VDEVVersion>\
+         <controller0>{drives}</controller0></_83f8638b-8dca-4152-9eda-2ca8b33039b4_>\
+         <properties><name type=\"string\">web</name><subtype type=\"integer\">0</subtype></properties>\
+         <settings><memory><bank><size type=\"integer\">1024</size></bank></memory>\
+         <processors><count type=\"integer\">2</count></processors></settings></configuration>"
+    );
+    fs::write(machines.join("EC04F346-DB96-4700-AF5B-77B3C56C38BD.xml"), text).unwrap();
+    directory.to_path_buf()
+}
+
+/// A Vagrant box for VirtualBox: an OVF package in an archive.
+fn vagrant(directory: &Path, content: &Content) -> PathBuf {
+    let inside = directory.join("inside");
+    fs::create_dir(&inside).unwrap();
+    let descriptor =
+        described(&inside, content, "ovf", "virtualbox", ("vmdk", Some("streamOptimized"), false));
+    fs::rename(descriptor, inside.join("box.ovf")).unwrap();
+    fs::write(inside.join("metadata.json"), r#"{"provider": "virtualbox"}"#).unwrap();
+    let path = directory.join("web.box");
+    let mut archive = tar::Builder::new(fs::File::create(&path).unwrap());
+    archive.sparse(false);
+    archive.append_dir_all(".", &inside).unwrap();
+    archive.finish().unwrap();
+    path
+}
 
 /// The machine described in a dialect on a hypervisor's hardware, beside its disks.
 fn described(
