@@ -2,6 +2,7 @@
 
 mod files;
 mod ova;
+mod xva;
 
 use crate::error::{Error, Result};
 use crate::manifest::DiskRecord;
@@ -32,9 +33,9 @@ impl Packing<'_> {
     /// # Errors
     /// [`Error::Copy`], [`Error::Io`].
     pub(crate) fn disks(&self) -> Result<Vec<DiskRecord>> {
-        match self.plan.packing.container {
-            Container::Files | Container::Ova => files::disks(self),
-            Container::Xva => Err(Error::Packing { packing: self.plan.packing.name.clone() }),
+        match (self.plan.packing.container, self.plan.archive()) {
+            (Container::Xva, Some(archive)) => xva::archive(self, &archive),
+            _ => files::disks(self),
         }
     }
 
@@ -45,7 +46,8 @@ impl Packing<'_> {
     pub(crate) fn descriptions(&self) -> Result<()> {
         match (self.plan.packing.container, self.plan.archive()) {
             (Container::Ova, Some(archive)) => ova::archive(self, &archive),
-            (Container::Xva, _) => Err(Error::Packing { packing: self.plan.packing.name.clone() }),
+            // Its description went before the disks.
+            (Container::Xva, Some(_)) => Ok(()),
             _ => files::descriptions(self),
         }
     }
