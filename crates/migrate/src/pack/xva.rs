@@ -52,5 +52,9 @@ pub(super) fn archive(packing: &Packing<'_>, name: &str) -> Result<Vec<DiskRecor
 /// How many bytes of a disk are data.
 fn data_bytes(disk: &dyn BlockRead) -> block::Result<u64> {
     let extents = disk.extents(0..disk.size())?;
-    Ok(extents.iter().filter(|extent| extent.is_data()).map(|extent| extent.range.end - extent.range.start).sum())
+    Ok(extents
+        .iter()
+        .filter(|extent| extent.is_data())
+        .map(|extent| extent.range.end - extent.range.start)
+        .sum())
 }

@@ -54,6 +54,7 @@ pub(crate) static FORMS: &[Form] = &[
         make: |at, content| described(at, content, "vbox", "virtualbox", ("vdi", None, false)),
         describes: true,
     },
+    Form { name: "xva", make: |at, content| converted(at, content, "xcp-ng", None), describes: true },
     Form { name: "hyperv-xml", make: export, describes: true },
     Form { name: "vagrant", make: vagrant, describes: true },
     Form {
