@@ -2,6 +2,7 @@
 
 use super::Algorithm;
 use super::tar::TarError;
+use super::vma::VmaError;
 use super::xva::XvaError;
 use crate::dialects::ParseError;
 use crate::ovf;
@@ -79,6 +80,23 @@ pub enum Error {
         /// Why.
         #[source]
         source: XvaError,
+    },
+    /// The Proxmox archive is damaged, cut off, or hostile.
+    #[error("the archive {} is refused", path.display())]
+    Vma {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: VmaError,
+    },
+    /// A Proxmox archive that is compressed as a whole.
+    #[error("{} is a compressed Proxmox archive: its disks cannot be read where they are", path.display())]
+    CompressedVma {
+        /// The path.
+        path: PathBuf,
+        /// The command that uncompresses it.
+        remedy: &'static str,
     },
     /// The archive holds no descriptor.
     #[error("there is no .ovf file among the {members} files of {}", path.display())]
@@ -218,6 +236,8 @@ impl Error {
                 "convert the image to VMDK, qcow2 or raw first (qemu-img convert)"
             }
             Self::Tar { source, .. } => source.remedy(),
+            Self::Vma { source, .. } => source.remedy(),
+            Self::CompressedVma { remedy, .. } => remedy,
             Self::Xva { .. } => {
                 "the archive is damaged or was cut off: fetch it again, or export the machine again"
             }

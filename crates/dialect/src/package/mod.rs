@@ -16,6 +16,7 @@ mod ova_write;
 mod recognise;
 mod tar;
 mod vagrant;
+mod vma;
 mod xva;
 mod xva_write;
 
@@ -25,6 +26,7 @@ pub use manifest::{Algorithm, VerifiedDigest};
 pub use ova_write::{Ova, OvaError, OvaFile, WrittenOva, write_ova};
 pub use recognise::{SOURCES, Source};
 pub use tar::{Index, Member, TarError};
+pub use vma::VmaError;
 pub use xva::XvaError;
 pub use xva_write::{WrittenXva, XvaWriteError, write_xva};
 
@@ -113,8 +115,9 @@ impl Package {
         let failed = |source| Error::Disk { disk: disk.id.clone(), source: Box::new(source) };
         match &disk.source {
             Some(source) => {
-                // The disks of an XVA are raw, whatever the guest wrote to their beginning.
-                let format = image::by_name("raw").filter(|_| self.kind == xva::SOURCE.name);
+                // The disks of an XVA or a VMA are raw, whatever the guest wrote to their beginning.
+                let is_raw = [xva::SOURCE.name, vma::SOURCE.name].contains(&self.kind);
+                let format = image::by_name("raw").filter(|_| is_raw);
                 let options = image::OpenOptions { format, ..image::OpenOptions::default() };
                 image::open_with(&self.meant, source, &options).map_err(failed)
             }

@@ -1,7 +1,7 @@
 //! What a path leads to, by its contents: the containers of [`SOURCES`], then disk images, then the dialects.
 
 use super::{
-    DirectoryGate, Error, OpenOptions, Package, Result, described, directory, lone, ova, vagrant, xva,
+    DirectoryGate, Error, OpenOptions, Package, Result, described, directory, lone, ova, vagrant, vma, xva,
 };
 use crate::dialects::{self, DIALECTS, Dialect, Head};
 use block::BlockRead;
@@ -24,7 +24,7 @@ pub struct Source {
 }
 
 /// Every such kind, in the order in which they are tried.
-pub static SOURCES: &[&Source] = &[&vagrant::SOURCE, &xva::SOURCE, &ova::SOURCE, &lone::SOURCE];
+pub static SOURCES: &[&Source] = &[&vma::SOURCE, &vagrant::SOURCE, &xva::SOURCE, &ova::SOURCE, &lone::SOURCE];
 
 /// A file that the user named.
 pub(super) struct Named {

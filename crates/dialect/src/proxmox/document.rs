@@ -46,6 +46,10 @@ impl Document {
     }
 
     fn line(&mut self, line: usize, text: &str, losses: &mut Vec<Loss>) {
+        // What a backup says of its own volumes, which is no note.
+        if text.starts_with("#qmdump#map:") {
+            return;
+        }
         if let Some(comment) = text.strip_prefix('#') {
             self.notes.push(unescape(comment));
             return;

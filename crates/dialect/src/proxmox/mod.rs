@@ -22,6 +22,7 @@ pub use error::Error;
 pub use import::DIALECT as IMPORT;
 pub use read::parse;
 pub use render::render;
+pub(crate) use settings::drive_key;
 
 use crate::dialects::{Dialect, Head};
 

@@ -5,6 +5,8 @@ mod devices;
 mod kept;
 mod system;
 
+pub(crate) use devices::key as drive_key;
+
 use crate::RenderError;
 use crate::render::RenderOptions;
 use machine::{Loss, Machine, Severity};

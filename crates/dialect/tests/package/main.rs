@@ -11,6 +11,7 @@ mod manifest;
 mod ova_write;
 mod snapshots;
 mod vagrant;
+mod vma;
 mod xva;
 
 use block::BlockRead;

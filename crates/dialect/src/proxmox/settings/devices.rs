@@ -34,7 +34,7 @@ fn volume(path: &std::path::Path) -> Result<String, RenderError> {
 }
 
 /// The key of the place; none when there is no such place.
-fn key(at: Attachment) -> Option<String> {
+pub(crate) fn key(at: Attachment) -> Option<String> {
     let name = match at.bus {
         Bus::Scsi(_) => "scsi",
         Bus::VirtioBlk => "virtio",
