@@ -32,6 +32,7 @@ static READERS: &[(&str, Skeletons)] = &[
     ("hyperv-powershell", |texts| each(texts, power_shell)),
     ("hyperv-json", |texts| each(texts, json)),
     ("xl", python),
+    ("xva", |texts| each(texts, xml)),
 ];
 
 /// Texts that mean nothing to any syntax, but make renderers say what they say of unusual ones: that a name was changed,
@@ -152,11 +153,7 @@ fn shell(text: &str) -> Vec<String> {
         match c {
             '\n' => lines.push(String::new()),
             // What is escaped is itself, or the end of a line that goes on.
-            '\\' => {
-                if rest.next() == Some('\n') {
-                    lines.push(String::new());
-                }
-            }
+            '\\' => lines.extend((rest.next() == Some('\n')).then(String::new)),
             '"' => {
                 in_double = !in_double;
                 line.push(c);
