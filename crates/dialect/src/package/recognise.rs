@@ -24,7 +24,7 @@ pub struct Source {
 }
 
 /// Every such kind, in the order in which they are tried.
-pub static SOURCES: &[&Source] = &[&vma::SOURCE, &vagrant::SOURCE, &xva::SOURCE, &ova::SOURCE, &lone::SOURCE];
+pub static SOURCES: &[&Source] = &[&vma::SOURCE, &xva::SOURCE, &vagrant::SOURCE, &ova::SOURCE, &lone::SOURCE];
 
 /// A file that the user named.
 pub(super) struct Named {
