@@ -12,6 +12,7 @@ mod ova_write;
 mod snapshots;
 mod vagrant;
 mod vma;
+mod vma_write;
 mod xva;
 
 use block::BlockRead;

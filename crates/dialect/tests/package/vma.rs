@@ -1,105 +1,20 @@
-//! Proxmox' archives, written here as `vma_spec.txt` says.
+//! Proxmox' archives, read in place.
 
 use crate::make::{chain, contents, read, write};
+use crate::vma_write::{self, put, seal};
 use block::BlockRead;
 use dialect::Package;
 use dialect::package::Error;
 use machine::Firmware;
-use md5::{Digest, Md5};
 use std::path::Path;
-
-const CLUSTER: usize = 64 << 10;
-const BLOCK: usize = 4 << 10;
-const UUID: [u8; 16] = [7; 16];
 
 const CONF: &str = "#of a web server\n#qmdump#map:scsi0:drive-scsi0:local-lvm:raw:\nbios: ovmf\nboot: order=scsi0\ncores: 2\n\
     efidisk0: local-lvm:vm-100-disk-0,efitype=4m,size=4M\nmemory: 1024\nname: web\nnet0: virtio=BC:24:11:2C:69:EC,bridge=vmbr0\n\
     scsi0: local-lvm:vm-100-disk-1,size=3M\nscsi1: local-lvm:vm-100-disk-2,backup=0,size=1G\nscsihw: virtio-scsi-pci\n\
     virtio2: /dev/sdx,size=1M\n";
 
-/// The blobs of a header.
-struct Blobs(Vec<u8>);
-
-impl Blobs {
-    fn add(&mut self, bytes: &[u8]) -> u32 {
-        let place = self.0.len() as u32;
-        self.0.extend((bytes.len() as u16).to_le_bytes());
-        self.0.extend(bytes);
-        place
-    }
-}
-
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    bytes[at..at + value.len()].copy_from_slice(value);
-}
-
-fn seal(header: &mut [u8], at: usize) {
-    header[at..at + 16].fill(0);
-    let sum = Md5::digest(&*header);
-    put(header, at, &sum);
-}
-
-fn header(devices: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut blobs = Blobs(vec![0]);
-    let mut header = vec![0; 12288];
-    put(&mut header, 0, b"VMA\0");
-    put(&mut header, 4, &1_u32.to_be_bytes());
-    put(&mut header, 8, &UUID);
-    let (name, text) = (blobs.add(b"qemu-server.conf\0"), blobs.add(CONF.as_bytes()));
-    put(&mut header, 2044, &name.to_be_bytes());
-    put(&mut header, 3068, &text.to_be_bytes());
-    for (index, (name, bytes)) in devices.iter().enumerate() {
-        let at = 4096 + 32 * (index + 1);
-        let name = blobs.add(format!("{name}\0").as_bytes());
-        put(&mut header, at, &name.to_be_bytes());
-        put(&mut header, at + 8, &(bytes.len() as u64).to_be_bytes());
-    }
-    let size = (12288 + blobs.0.len()).next_multiple_of(512);
-    put(&mut header, 48, &12288_u32.to_be_bytes());
-    put(&mut header, 52, &(blobs.0.len() as u32).to_be_bytes());
-    put(&mut header, 56, &(size as u32).to_be_bytes());
-    header.extend(blobs.0);
-    header.resize(size, 0);
-    seal(&mut header, 32);
-    header
-}
-
-/// An archive of the devices, whose clusters come mixed and, of every device, a piece out of order.
 fn archive(devices: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut clusters: Vec<(u8, u32)> = Vec::new();
-    for (index, (_, bytes)) in devices.iter().enumerate() {
-        let count = bytes.len().div_ceil(CLUSTER) as u32;
-        clusters.extend((0..count).map(|cluster| (index as u8 + 1, (cluster + 3) % count)));
-    }
-    clusters.sort_by_key(|(device, cluster)| (cluster / 8 % 2, *device));
-    let mut bytes = header(devices);
-    for extent in clusters.chunks(59) {
-        let mut head = vec![0; 512];
-        let mut data = Vec::new();
-        put(&mut head, 0, b"VMAE");
-        put(&mut head, 8, &UUID);
-        for (index, (device, cluster)) in extent.iter().enumerate() {
-            let (_, content) = devices[usize::from(*device) - 1];
-            let start = *cluster as usize * CLUSTER;
-            let mut mask = 0_u16;
-            for (number, block) in
-                content[start..content.len().min(start + CLUSTER)].chunks(BLOCK).enumerate()
-            {
-                if block.iter().any(|byte| *byte != 0) {
-                    mask |= 1 << number;
-                    data.extend(block);
-                    data.resize(data.len().next_multiple_of(BLOCK), 0);
-                }
-            }
-            let entry = u64::from(mask) << 48 | u64::from(*device) << 32 | u64::from(*cluster);
-            put(&mut head, 40 + 8 * index, &entry.to_be_bytes());
-        }
-        put(&mut head, 6, &((data.len() / BLOCK) as u16).to_be_bytes());
-        seal(&mut head, 24);
-        bytes.extend(head);
-        bytes.extend(data);
-    }
-    bytes
+    vma_write::archive(CONF, devices)
 }
 
 /// A disk with a hole, of a size that is no whole number of clusters.

@@ -1,10 +1,12 @@
 //! Every form of a machine that can be read, to every hypervisor that machines are packed for: the disks are the same, and
 //! whatever else is not is told.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, unreachable_pub, dead_code)]
 
 mod guest;
 mod sources;
+#[path = "../../../dialect/tests/package/vma_write.rs"]
+mod vma_write;
 
 use block::{BlockRead, Window};
 use dialect::{Package, package::SOURCES};
@@ -129,7 +131,7 @@ fn check(
         }
         return Ok(manifest.plan.losses.len());
     }
-    let made = output.join(&manifest.plan.files().iter().rev().nth(described_at(&manifest)).unwrap());
+    let made = output.join(manifest.plan.files().iter().rev().nth(described_at(&manifest)).unwrap());
     let package = Package::open(&made).map_err(|error| chain(&error))?;
     for (disk, (planned, expected)) in
         package.machine.disks.iter().zip(manifest.plan.disks.iter().zip(&expected))

@@ -55,6 +55,7 @@ pub(crate) static FORMS: &[Form] = &[
         describes: true,
     },
     Form { name: "xva", make: |at, content| converted(at, content, "xcp-ng", None), describes: true },
+    Form { name: "vma", make: backup, describes: true },
     Form { name: "hyperv-xml", make: export, describes: true },
     Form { name: "vagrant", make: vagrant, describes: true },
     Form {
@@ -95,6 +96,27 @@ fn export(directory: &Path, content: &Content) -> PathBuf {
     );
     fs::write(machines.join("EC04F346-DB96-4700-AF5B-77B3C56C38BD.xml"), text).unwrap();
     directory.to_path_buf()
+}
+
+/// A backup of Proxmox': the configuration, in which each disk has a volume, and what is on the volumes.
+fn backup(directory: &Path, content: &Content) -> PathBuf {
+    let configuration =
+        fs::read_to_string(described(directory, content, "proxmox", "proxmox", ("raw", None, false)))
+            .unwrap();
+    let bytes: Vec<Vec<u8>> = content
+        .disks()
+        .iter()
+        .map(|disk| {
+            let mut bytes = vec![0; usize::try_from(disk.size()).unwrap()];
+            disk.read_at(&mut bytes, 0).unwrap();
+            bytes
+        })
+        .collect();
+    let archive =
+        crate::vma_write::archive(&configuration, &[("drive-scsi0", &bytes[0]), ("drive-scsi1", &bytes[1])]);
+    let path = directory.join("vzdump-qemu-100.vma");
+    fs::write(&path, archive).unwrap();
+    path
 }
 
 /// A Vagrant box for VirtualBox: an OVF package in an archive.
