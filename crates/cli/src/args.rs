@@ -135,9 +135,9 @@ pub(crate) struct Convert {
 pub(crate) struct Rehearse {
     /// A directory or manifest that `anyvisor convert` wrote, or a source as `convert` takes it
     pub(crate) source: PathBuf,
-    /// The hypervisor whose virtual hardware to boot on; by default the one that the machine was converted for
-    #[arg(long, value_name = "TARGET", default_value = "kvm", value_parser = ["kvm"])]
-    pub(crate) on: String,
+    /// The hypervisor whose virtual hardware to boot on; by default the one that the machine was converted for, KVM for a source
+    #[arg(long, value_name = "TARGET[:RELEASE]", value_parser = crate::target::parse)]
+    pub(crate) on: Option<&'static Profile>,
     /// How long the guest may take before it counts as not booting, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: Option<u64>,

@@ -207,12 +207,21 @@ fn finished_text(manifest: &Manifest, output: &Path) -> String {
     }
     let parts = manifest.timings.parts().iter().map(|part| format!("{} {:.1} s", part.part, part.seconds));
     text += &format!("\nTimings: {}\n", parts.collect::<Vec<_>>().join(", "));
-    let manifest_file = output.join(manifest.plan.manifest_file());
+    let mut next = vec![next(&manifest.plan, output)];
     match &manifest.rehearsal {
         Some(evidence) => text += &format!("\n{evidence}"),
-        None => text += &format!("\nNext: anyvisor rehearse {}\n", manifest_file.display()),
+        None if rehearsable(&manifest.plan) => {
+            let manifest_file = output.join(manifest.plan.manifest_file());
+            next.insert(0, format!("anyvisor rehearse {}", manifest_file.display()));
+        }
+        None => {}
     }
-    text + &format!("      {}\n", next(&manifest.plan, output))
+    text + &format!("\nNext: {}\n", next.join("\n      "))
+}
+
+/// Whether a plan's target can be rehearsed here, on disks that lie side by side.
+fn rehearsable(plan: &Plan) -> bool {
+    plan.archive().is_none() && profile::find(&plan.target).is_some_and(|profile| profile.rehearsal.is_some())
 }
 
 /// What the administrator does with a finished target.

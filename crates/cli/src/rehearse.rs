@@ -4,15 +4,14 @@ use crate::args::Rehearse;
 use crate::exit::Exit;
 use crate::output::{print, print_json};
 use crate::progress::say;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rehearse::Options;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Runs the command.
 pub(crate) fn run(args: &Rehearse) -> Result<Exit> {
-    let profile = profile::find(&args.on).with_context(|| format!("there is no profile {:?}", args.on))?;
-    let evidence = migrate::rehearsal::rehearse_path(&args.source, profile, &options(args.timeout))?;
+    let evidence = migrate::rehearsal::rehearse_path(&args.source, args.on, &options(args.timeout))?;
     match args.json {
         true => print_json(&evidence)?,
         false => print(&evidence.to_string())?,

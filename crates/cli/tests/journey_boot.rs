@@ -36,13 +36,19 @@ fn json(ran: &Ran, code: i32) -> Value {
 /// That the guest came up on virtio, with its card's name and its address.
 #[track_caller]
 fn assert_booted(evidence: &Value) {
+    assert_booted_on(evidence, "booted", "virtio_scsi", "virtio_net");
+}
+
+/// That the guest came up with that grade and on those drivers, with its card's name and its address.
+#[track_caller]
+fn assert_booted_on(evidence: &Value, grade: &str, disk: &str, card_driver: &str) {
     let booted = &evidence["outcome"]["booted"];
-    assert_eq!(booted["judged_by"], "report", "{evidence:#}");
+    assert_eq!((&booted["grade"], &booted["judged_by"]), (&grade.into(), &"report".into()), "{evidence:#}");
     let facts = &booted["facts"];
-    assert!(facts["root"].to_string().contains("virtio_scsi"), "{facts:#}");
+    assert!(facts["root"].to_string().contains(disk), "{facts:#}");
     let cards = facts["nics"].as_array().unwrap();
     let card = cards.iter().find(|card| card["name"] == INTERFACE).unwrap_or_else(|| panic!("{facts:#}"));
-    assert!(card["drivers"].to_string().contains("virtio_net"), "{card:#}");
+    assert!(card["drivers"].to_string().contains(card_driver), "{card:#}");
     assert!(facts["addresses"].to_string().contains(ADDRESS), "{facts:#}");
 }
 
@@ -98,6 +104,29 @@ fn a_guest_that_uefi_starts_boots_too() {
     let manifest = json(&convert(&guest.ova, directory.path(), &["--rehearse", "--json"]), 0);
     assert_eq!(manifest["rehearsal"]["hardware"]["firmware"], "UEFI");
     assert_booted(&manifest["rehearsal"]);
+}
+
+#[test]
+fn on_kvm_it_goes_back_to_esxi_and_boots_there() {
+    let directory = TempDir::new().unwrap();
+    let (kvm, esxi) = (directory.path().join("kvm"), directory.path().join("esxi"));
+    json(&convert(&guest().ova, &kvm, &["--json"]), 0);
+    let domain = kvm.join("debian12.xml");
+    let arguments = ["convert", text(&domain), "--to", "esxi:7.0", "--output", text(&esxi), "--json"];
+    let manifest = json(&anyvisor(&arguments), 0);
+    assert_eq!(manifest["source"]["kind"], "libvirt");
+    assert_eq!(manifest["disks"][0]["format"], "vmdk");
+    let evidence = json(&anyvisor(&["rehearse", text(&esxi), "--json"]), 0);
+    assert_booted_on(&evidence, "booted-equivalent", "vmw_pvscsi", "vmxnet3");
+}
+
+#[test]
+fn it_moves_to_virtualbox_and_boots_there() {
+    let directory = TempDir::new().unwrap();
+    let output = text(directory.path());
+    json(&anyvisor(&["convert", text(&guest().vmx), "--to", "virtualbox", "--output", output, "--json"]), 0);
+    let evidence = json(&anyvisor(&["rehearse", output, "--json"]), 0);
+    assert_booted_on(&evidence, "booted-equivalent", "ahci", "e1000");
 }
 
 #[test]

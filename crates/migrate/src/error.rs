@@ -45,6 +45,12 @@ pub enum Error {
         /// Its stage.
         directory: PathBuf,
     },
+    /// A manifest names a hypervisor that this program does not know.
+    #[error("there is no target {id:?}")]
+    Target {
+        /// Its name.
+        id: String,
+    },
     /// The new machine cannot be described.
     #[error("the new machine cannot be described")]
     Description {

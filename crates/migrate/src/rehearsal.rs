@@ -14,18 +14,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Rehearses what `path` means: a directory or manifest that a conversion wrote, or a source, which is then booted
-/// as it is, merely attached to the target's hardware.
+/// as it is, merely attached to the target's hardware. Without a `profile`, a conversion's is the one that it was made for,
+/// and a source's is KVM's.
 ///
 /// # Errors
 /// When the machine cannot be read or the rehearsal cannot be held. A guest that does not boot is no error.
-pub fn rehearse_path(path: &Path, profile: &'static Profile, options: &Options) -> Result<Evidence> {
+pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &Options) -> Result<Evidence> {
     if path.is_dir() || manifest::is_manifest(path) {
         let path = Manifest::find(path)?;
         let manifest = Manifest::read(&path)?;
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let profile = profile.map_or_else(|| of_plan(&manifest.plan), Ok)?;
         return rehearse_files(directory, &manifest.plan, profile, options);
     }
+    let profile = profile.map_or_else(|| known(DEFAULT), Ok)?;
     let opened = Opened::open(path, &[])?;
     let adapted = adapt(&opened.package.machine, profile);
     if !adapted.objections.is_empty() {
@@ -33,6 +36,19 @@ pub fn rehearse_path(path: &Path, profile: &'static Profile, options: &Options) 
     }
     let disks: Vec<Arc<dyn BlockRead>> = opened.overlays.iter().map(|disk| Arc::clone(disk) as _).collect();
     rehearse(&disks, &adapted.machine, profile, options)
+}
+
+/// The hypervisor for a source that was not converted.
+const DEFAULT: &str = "kvm";
+
+fn known(id: &str) -> Result<&'static Profile> {
+    profile::find(id).ok_or_else(|| Error::Target { id: id.to_owned() })
+}
+
+/// The hypervisor for which a plan was made.
+fn of_plan(plan: &Plan) -> Result<&'static Profile> {
+    let release = plan.release.as_deref().and_then(|release| profile::find_release(&plan.target, release));
+    release.map_or_else(|| known(&plan.target), Ok)
 }
 
 /// Rehearses a plan whose disks lie in `directory`. Their names are untrusted: none leads out of it.
