@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::disk::Disk;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use profile::Profile;
 use std::path::PathBuf;
 
@@ -91,6 +91,15 @@ pub(crate) struct Convert {
     /// How the new machine is packed: `files`, `ova`, … ; the target's usual way by default
     #[arg(long, value_name = "PACKAGE")]
     pub(crate) package: Option<String>,
+    /// Virtual processors, instead of what the source says; a lone disk says nothing
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub(crate) cpus: Option<u32>,
+    /// Memory, instead of what the source says: 4G, 512M
+    #[arg(long, value_name = "SIZE", value_parser = crate::disk::size)]
+    pub(crate) memory: Option<u64>,
+    /// What starts the guest, instead of what the source says
+    #[arg(long, value_name = "FIRMWARE")]
+    pub(crate) firmware: Option<Firmware>,
     /// Hyper-V's generation of machines, when it has to be that one: 1 is BIOS, 2 is UEFI
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(crate) generation: Option<u8>,
@@ -128,6 +137,24 @@ pub(crate) struct Convert {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What starts a guest.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Firmware {
+    /// A PC BIOS
+    Bios,
+    /// UEFI
+    Uefi,
+}
+
+impl From<Firmware> for profile::FirmwareKind {
+    fn from(firmware: Firmware) -> Self {
+        match firmware {
+            Firmware::Bios => Self::Bios,
+            Firmware::Uefi => Self::Uefi,
+        }
+    }
 }
 
 /// `anyvisor rehearse`.

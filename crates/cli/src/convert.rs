@@ -13,7 +13,7 @@ use migrate::convert::{Conversion, Outcome, Preview};
 use migrate::error::Error;
 use migrate::manifest::{GuestRecord, Manifest};
 use migrate::mapping::Mapping;
-use migrate::plan::{GuestPlan, Plan, Request};
+use migrate::plan::{GuestPlan, Hardware, Plan, Request};
 use migrate::reporter::{Reporter, Silent};
 use profile::FirmwareKind;
 use serde::Serialize;
@@ -72,6 +72,11 @@ fn convert(
                 1 => FirmwareKind::Bios,
                 _ => FirmwareKind::Uefi,
             }),
+            hardware: Hardware {
+                cpus: args.cpus,
+                memory: args.memory,
+                firmware: args.firmware.map(Into::into),
+            },
             mapping: mapping.clone(),
         },
         dry_run: args.dry_run,

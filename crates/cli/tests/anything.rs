@@ -132,6 +132,27 @@ fn networks_are_mapped_or_listed_before_anything_runs() {
 }
 
 #[test]
+fn the_hardware_around_a_lone_disk_is_chosen() {
+    let directory = TempDir::new().unwrap();
+    vmx(directory.path());
+    let (disk, output) = (directory.path().join("d.vmdk"), directory.path().join("out"));
+    let arguments =
+        ["convert", text(&disk), "--to", "xen", "--disks-only", "--output", text(&output), "--json"];
+    let ran =
+        anyvisor(&[arguments.as_slice(), &["--cpus", "3", "--memory", "4G", "--firmware", "uefi"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let machine = &json(&ran)["plan"]["machine"];
+    assert_eq!(machine["memory"], 4_u64 << 30);
+    assert_eq!(machine["cpu"]["cores_per_socket"], 3);
+    assert!(machine["firmware"]["uefi"].is_object(), "{machine}");
+    let configuration = fs::read_to_string(output.join("d.cfg")).unwrap();
+    assert!(
+        configuration.contains("vcpus = 3") && configuration.contains("firmware = \"uefi\""),
+        "{configuration}"
+    );
+}
+
+#[test]
 fn a_target_that_cannot_be_is_refused_with_a_choice() {
     let directory = TempDir::new().unwrap();
     let source = vmx(directory.path());

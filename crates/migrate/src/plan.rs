@@ -5,7 +5,7 @@ use crate::name::{self, VmName};
 use dialect::adapt::{self, Adapted};
 use dialect::{DiskFile, RenderError, RenderOptions};
 use guest::inspect::Inspection;
-use machine::{Loss, Machine, Objection, Severity};
+use machine::{Cpu, Firmware, Loss, Machine, Objection, Severity, Uefi};
 use profile::{Container, DiskKind, FirmwareKind, Packing, Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,8 +53,40 @@ pub struct Request {
     pub disks_only: bool,
     /// The firmware that the new machine has to have; a machine keeps its own, so another one is an objection.
     pub firmware: Option<FirmwareKind>,
+    /// What the new machine has instead of what the source says, or does not say.
+    pub hardware: Hardware,
     /// What the source's networks and storages are on the target.
     pub mapping: Mapping,
+}
+
+/// Hardware that the administrator chooses. A lone disk says nothing of the machine around it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hardware {
+    /// Virtual processors, as cores of one socket.
+    pub cpus: Option<u32>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// What starts the guest.
+    pub firmware: Option<FirmwareKind>,
+}
+
+impl Hardware {
+    /// The machine with what was chosen.
+    fn of(&self, machine: &Machine) -> Machine {
+        let mut machine = machine.clone();
+        if let Some(cpus) = self.cpus {
+            machine.cpu = Cpu { sockets: 1, cores_per_socket: cpus, threads_per_core: 1 };
+        }
+        machine.memory = self.memory.unwrap_or(machine.memory);
+        match self.firmware {
+            Some(FirmwareKind::Bios) => machine.firmware = Firmware::Bios,
+            Some(FirmwareKind::Uefi) if machine.firmware == Firmware::Bios => {
+                machine.firmware = Firmware::Uefi(Uefi::default());
+            }
+            _ => {}
+        }
+        machine
+    }
 }
 
 /// What will be done: immutable, printable, and complete.
@@ -176,7 +208,8 @@ pub fn plan(
     request: &Request,
     output: &Path,
 ) -> Result<Plan, Vec<Objection>> {
-    let Adapted { machine, losses, mut objections } = adapt::adapt(&facts.machine, profile);
+    let source = request.hardware.of(&facts.machine);
+    let Adapted { machine, losses, mut objections } = adapt::adapt(&source, profile);
     let name = planned_name(facts, request, &mut objections);
     let machine = Machine { name: request.name.clone().unwrap_or(machine.name), ..machine };
     if facts.disks.is_empty() {

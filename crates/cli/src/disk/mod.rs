@@ -11,6 +11,7 @@ mod map;
 mod resize;
 mod serve;
 mod size;
+pub(crate) use size::parse as size;
 mod source;
 mod watched;
 

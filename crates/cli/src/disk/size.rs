@@ -5,7 +5,7 @@
 ///
 /// # Errors
 /// What is wrong, as part of a sentence.
-pub(super) fn parse(text: &str) -> Result<u64, String> {
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.');
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
     let shift = match unit.to_ascii_lowercase().trim_end_matches("b").trim_end_matches("i") {

@@ -96,12 +96,12 @@ impl Writing<'_> {
 
     /// Whether it is fully virtualised.
     fn kind(&mut self) -> bool {
-        let is_full = !is_paravirtual(self.machine);
-        self.set_text("type", if is_full { "hvm" } else { "pv" });
-        if !is_full {
+        let kind = paravirtual(self.machine);
+        self.set_text("type", kind.unwrap_or("hvm"));
+        if kind.is_some() {
             self.set_text("bootloader", "pygrub");
         }
-        is_full
+        kind.is_none()
     }
 
     fn identity(&mut self) {
@@ -494,8 +494,9 @@ fn portable(property: &machine::Property) -> Option<Value> {
     (is_plain && same && entry.value.text().is_none_or(|text| is_word(&text))).then(|| entry.value.clone())
 }
 
-/// Whether the source ran the guest paravirtualised, and it can start so from its own disk.
-fn is_paravirtual(machine: &Machine) -> bool {
+/// The kind of paravirtual guest that the source ran it as, when it can start so from its own disk: `pv`, or `pvh`, which has
+/// the processor's virtualisation and no emulated devices.
+fn paravirtual(machine: &Machine) -> Option<&'static str> {
     let says = |dialect: &str, key: &str, word: &str| {
         machine
             .properties
@@ -509,7 +510,9 @@ fn is_paravirtual(machine: &Machine) -> bool {
     let finds_kernel = says(DIALECT.name, "bootloader", "pygrub")
         || says("libvirt", "bootloader", "pygrub")
         || says("xva", "PV_bootloader", "pygrub");
-    is_pv && finds_kernel && machine.firmware == Firmware::Bios
+    let is_pvh = says(DIALECT.name, "type", "\"pvh\"") || says("libvirt", "os/type", ">xenpvh<");
+    let kind = if is_pvh { Some("pvh") } else { is_pv.then_some("pv") };
+    kind.filter(|_| finds_kernel && machine.firmware == Firmware::Bios)
 }
 
 fn vdev(unit: u32) -> String {

@@ -1,5 +1,6 @@
 //! Xen's configurations.
 
+use crate::compare::options;
 use crate::{CASES, assert_round_trip, machines};
 use machine::Property;
 use proptest::prelude::*;
@@ -13,7 +14,10 @@ proptest! {
     }
 
     #[test]
-    fn a_paravirtualised_one_does_too(mut machine in machines(profile::find("xen").unwrap())) {
+    fn a_paravirtualised_one_does_too(
+        mut machine in machines(profile::find("xen").unwrap()),
+        kind in prop::sample::select(vec!["\"pv\"", "\"pvh\""]),
+    ) {
         let property = |key: &str, value: &str| Property {
             dialect: "xl".to_owned(),
             key: key.to_owned(),
@@ -23,8 +27,10 @@ proptest! {
         machine.properties = vec![
             property("bootloader", "\"pygrub\""),
             property("on_crash", "\"preserve\""),
-            property("type", "\"pv\""),
+            property("type", kind),
         ];
+        let rendered = dialect::xl::render(&machine, profile::find("xen").unwrap(), &options(&dialect::xl::DIALECT, profile::find("xen").unwrap(), &machine)).unwrap();
+        prop_assert!(rendered.text.contains(&format!("type = {kind}")), "{}", rendered.text);
         assert_round_trip(&dialect::xl::DIALECT, profile::find("xen").unwrap(), &machine);
     }
 }
