@@ -13,22 +13,24 @@ pub struct InstalledService {
     pub unit: String,
     /// What it is.
     pub what: String,
-    /// The hypervisor's profile.
-    pub profile: String,
+    /// The profiles of the hypervisors on which it is at home.
+    pub profiles: Vec<String>,
     /// The unit's file.
     pub path: String,
 }
 
 /// The services of every profile that are installed and not masked.
 pub(super) fn find(fs: &mut dyn GuestFs) -> Result<Vec<InstalledService>> {
-    let mut found = Vec::new();
+    let mut found: Vec<InstalledService> = Vec::new();
     for profile in profile::all() {
         for service in &profile.guest_services {
-            if let Some(path) = unit_file(fs, &service.unit)? {
+            if let Some(known) = found.iter_mut().find(|known| known.unit == service.unit) {
+                known.profiles.push(profile.id.clone());
+            } else if let Some(path) = unit_file(fs, &service.unit)? {
                 found.push(InstalledService {
                     unit: service.unit.clone(),
                     what: service.what.clone(),
-                    profile: profile.id.clone(),
+                    profiles: vec![profile.id.clone()],
                     path,
                 });
             }

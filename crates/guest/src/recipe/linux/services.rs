@@ -10,7 +10,7 @@ const UNITS: &str = "/etc/systemd/system";
 pub(super) fn mask_foreign(conversion: &mut Conversion<'_>) -> Result<(), RecipeError> {
     let inspection = conversion.inspection;
     let home = &conversion.target.profile.id;
-    for service in inspection.services.iter().filter(|service| service.profile != *home) {
+    for service in inspection.services.iter().filter(|service| !service.profiles.contains(home)) {
         let path = format!("{UNITS}/{}", service.unit);
         if service.path == path {
             // An alias (a link to another unit) is masked with the unit that it stands for.
