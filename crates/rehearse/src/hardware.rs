@@ -178,12 +178,12 @@ mod tests {
     #[test]
     fn what_the_profile_lacks_is_an_error() {
         let kvm = profile::find("kvm").unwrap();
-        let esxi = profile::find("esxi").unwrap();
+        let xen = profile::find("xen").unwrap();
         let mut machine = stated_machine();
         let refused = |machine: &Machine, profile, count| {
             vm(machine, profile, Accelerator::Tcg, backends(count), None).unwrap_err()
         };
-        assert!(matches!(refused(&machine, esxi, 2), Error::NotRehearsable { .. }));
+        assert!(matches!(refused(&machine, xen, 2), Error::NotRehearsable { .. }));
         assert!(matches!(refused(&machine, kvm, 1), Error::Disks { stated: 2, given: 1 }));
         machine.nics[0].model = NicModel::Vmxnet3;
         assert!(matches!(refused(&machine, kvm, 2), Error::NetworkCard { .. }));
