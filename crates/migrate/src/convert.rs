@@ -14,6 +14,7 @@ use guest::fs::Mounter as _;
 use guest::fs::recording::Recording;
 use guest::inspect::Inspection;
 use guest::recipe;
+use machine::Objection;
 use profile::Profile;
 use rehearse::Evidence;
 use serde::Serialize;
@@ -75,6 +76,12 @@ pub struct NotBooted {
 /// [`Error::Refused`] with every objection, or whatever stood in the way. The output directory then holds nothing
 /// new.
 pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<Outcome> {
+    if conversion.rehearse.is_some() && conversion.profile.rehearsal.is_none() {
+        let why = format!("{} is not rehearsed yet", conversion.profile.name);
+        let remedy = "convert without --rehearse, and try the machine on the target";
+        let objections = vec![Objection::new("--rehearse", why, remedy)];
+        return Err(Error::Refused { source_path: conversion.source.to_path_buf(), objections });
+    }
     let mut timings = Timeline::default();
     let opened = timings.time("open the source", || Opened::open(conversion.source, conversion.within))?;
     let (prepared, digests) = std::thread::scope(|scope| {
