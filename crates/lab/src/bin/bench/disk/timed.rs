@@ -17,15 +17,6 @@ const ENOUGH: f64 = 60.0;
 /// several times as long where a virtual machine has given that back to its host.
 const WARMING: f64 = 10.0;
 
-/// How much memory is taken and given back before a run, in bytes: as much as a run writes, and some more.
-const TOUCHED: usize = 3 << 30;
-
-/// Gives every run memory of the same kind. A virtual machine hands free memory back to its host after some seconds, and
-/// whoever takes it next waits for the host to find and clear it: without this, that is one tool or the other by chance.
-fn touch_memory() {
-    drop(std::hint::black_box(vec![1_u8; TOUCHED]));
-}
-
 /// What one run of a command cost.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Timed {
@@ -47,7 +38,6 @@ pub(super) fn time(command: &mut Command) -> Result<Timed> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut errors = tempfile::tempfile().context("cannot make a file for standard error")?;
     let shared = errors.try_clone().context("cannot share a file")?;
-    touch_memory();
     let (ticks, host) = (process::ended_childrens_ticks(), process::host_ticks());
     let start = Instant::now();
     let mut child = command
