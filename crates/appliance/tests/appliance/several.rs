@@ -31,7 +31,7 @@ fn a_tree_of_several_with_links_that_want_out() {
 
     // Every one of these stays in the guest, where there is nothing of the appliance.
     for (index, target) in
-        ["/proc/1/root/init", "../../../../init", "/proc/self/exe", "/dev/vda"].iter().enumerate()
+        ["/proc/1/cwd/init", "../../../../init", "/proc/self/exe", "/dev/vda"].iter().enumerate()
     {
         let link = format!("/escape{index}");
         appliance.symlink(target, &link).unwrap();
