@@ -96,7 +96,7 @@ impl<'a> Script<'a> {
         self.controllers();
         for disk in &self.machine.disks {
             let at = disk.attachment;
-            let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: at.bus };
+            let unknown = || RenderError::bus(disk);
             let hardware = self.profile.disk_hardware(at.bus).ok_or_else(unknown)?;
             let device = hardware.qemu_disk.as_deref().ok_or_else(unknown)?;
             let file = self.options.disk(&disk.id)?;
@@ -194,10 +194,7 @@ impl<'a> Script<'a> {
 
     fn nic_device(&self, nic: &Nic) -> Result<&'a str, RenderError> {
         let hardware = self.profile.nic_hardware(&nic.model);
-        hardware.and_then(|hardware| hardware.qemu.as_deref()).ok_or_else(|| RenderError::NicModel {
-            nic: nic.id.clone(),
-            model: crate::adapt::model_name(&nic.model),
-        })
+        hardware.and_then(|hardware| hardware.qemu.as_deref()).ok_or_else(|| RenderError::card(nic))
     }
 
     fn serials(&mut self) {

@@ -1,6 +1,7 @@
 //! What every renderer is told and gives back.
 
-use machine::{Bus, Loss, Machine};
+use crate::adapt::model_name;
+use machine::{Bus, Disk, Loss, Machine, Nic};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -127,6 +128,18 @@ pub enum RenderError {
         /// Its model.
         model: String,
     },
+}
+
+impl RenderError {
+    /// A disk hangs on a bus that the target does not have.
+    pub(crate) fn bus(disk: &Disk) -> Self {
+        Self::Bus { disk: disk.id.clone(), bus: disk.attachment.bus }
+    }
+
+    /// A card is one that the target does not have.
+    pub(crate) fn card(nic: &Nic) -> Self {
+        Self::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) }
+    }
 }
 
 impl RenderOptions {

@@ -5,6 +5,7 @@
 
 mod corpus;
 
+use corpus::score::Score;
 use dialect::Parsed;
 use machine::{Firmware, NicModel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,22 +35,6 @@ fn values<'a>(words: &'a [String], option: &str) -> Vec<&'a str> {
 /// The options of a value, by name; the first has the name `driver` where it has none.
 fn options(value: &str) -> BTreeMap<&str, &str> {
     value.split(',').map(|part| part.split_once('=').unwrap_or(("driver", part))).collect()
-}
-
-#[derive(Default)]
-struct Score {
-    right: usize,
-    wrong: Vec<String>,
-}
-
-impl Score {
-    fn check<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, got: T, expected: T) {
-        if got == expected {
-            self.right += 1;
-        } else {
-            self.wrong.push(format!("{what}: got {got:?}, expected {expected:?}"));
-        }
-    }
 }
 
 /// The keys of the drives that QEMU is given, with the kind of device.

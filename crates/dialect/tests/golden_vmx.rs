@@ -6,33 +6,10 @@
 mod compare;
 mod corpus;
 
+use corpus::score::Score;
 use machine::{Bus, Machine, NicModel, RemovableKind, ScsiModel, SerialTarget};
 use roxmltree::{Document, Node};
 use std::collections::BTreeMap;
-
-/// Facts that agree, and those that do not, with what was expected.
-#[derive(Default)]
-struct Score {
-    right: usize,
-    wrong: Vec<String>,
-}
-
-impl Score {
-    fn check<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, got: T, expected: T) {
-        if got == expected {
-            self.right += 1;
-        } else {
-            self.wrong.push(format!("{what}: got {got:?}, expected {expected:?}"));
-        }
-    }
-
-    fn print(&self, what: &str) {
-        println!("{what}: {} facts right, {} not:", self.right, self.wrong.len());
-        for wrong in &self.wrong {
-            println!("  {wrong}");
-        }
-    }
-}
 
 fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
     node.children().find(|child| child.tag_name().name() == name)

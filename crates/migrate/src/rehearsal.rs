@@ -65,7 +65,8 @@ pub fn rehearse_files(
     let gate = DirectoryGate::new(directory).map_err(|error| refuse(error.into()))?;
     let gate: Arc<dyn Gate> = Arc::new(gate);
     let open = |disk: &PlannedDisk| -> Result<Arc<dyn BlockRead>> {
-        Ok(Arc::new(image::open(&gate, &disk.file).map_err(refuse)?))
+        let options = image::OpenOptions { format: image::by_name(&disk.kind.format), ..Default::default() };
+        Ok(Arc::new(image::open_with(&gate, &disk.file, &options).map_err(refuse)?))
     };
     let disks = plan.disks.iter().map(open).collect::<Result<Vec<_>>>()?;
     rehearse(&disks, &plan.machine, profile, options)

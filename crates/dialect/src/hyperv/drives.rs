@@ -59,7 +59,7 @@ pub(super) fn hard_drives(
         let at = disk.attachment;
         let offered =
             profile.disks_for(firmware).any(|hardware| hardware.bus == at.bus && hardware.place.holds(at));
-        let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: at.bus };
+        let unknown = || RenderError::bus(disk);
         let controller_type = controller(at.bus).filter(|_| offered).ok_or_else(unknown)?;
         let file = options.disk(&disk.id)?;
         Ok(HardDrive {

@@ -208,8 +208,7 @@ impl Plan<'_> {
             let kind = profile::FirmwareKind::from(&self.machine.firmware);
             let known = self.profile.nics_for(kind).any(|card| card.model == nic.model);
             if !known {
-                let model = crate::adapt::model_name(&nic.model);
-                return Err(RenderError::NicModel { nic: nic.id.clone(), model });
+                return Err(RenderError::card(nic));
             }
             let switch_name = self.switch(nic);
             facts.network_adapters.push(NetworkAdapter {

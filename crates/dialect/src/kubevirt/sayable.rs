@@ -2,7 +2,6 @@
 
 use super::label;
 use super::yaml::Value;
-use crate::adapt::model_name;
 use crate::guest_os::{Vocabulary, translate};
 use crate::render::{Network, RenderError, RenderOptions};
 use crate::text::excerpt;
@@ -115,7 +114,7 @@ pub(super) fn sayable(machine: &Machine, profile: &Profile) -> Result<Machine, R
     for disk in &machine.disks {
         let at = disk.attachment;
         let known = bus(at.bus).and(profile.disk_hardware(at.bus));
-        known.ok_or_else(|| RenderError::Bus { disk: disk.id.clone(), bus: at.bus })?;
+        known.ok_or_else(|| RenderError::bus(disk))?;
         let unit: &mut u32 = units.entry(at.bus).or_default();
         let attachment = Attachment { bus: at.bus, controller: 0, unit: *unit };
         *unit += 1;
@@ -133,7 +132,7 @@ pub(super) fn sayable(machine: &Machine, profile: &Profile) -> Result<Machine, R
     let mut nics = Vec::new();
     for nic in &machine.nics {
         let known = model(&nic.model).and(profile.nic_hardware(&nic.model));
-        known.ok_or_else(|| RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) })?;
+        known.ok_or_else(|| RenderError::card(nic))?;
         nics.push(Nic { boot_order: order(nic.boot_order), vlan: None, ..nic.clone() });
     }
     let per_socket = machine.cpu.cores_per_socket.saturating_mul(machine.cpu.threads_per_core).max(1);

@@ -158,7 +158,7 @@ fn image(
     let file = options.disk(&disk.id)?;
     path_text(&file.path)?;
     let at = disk.attachment.bus;
-    let (bus, controller) = bus(at).ok_or_else(|| RenderError::Bus { disk: disk.id.clone(), bus: at })?;
+    let (bus, controller) = bus(at).ok_or_else(|| RenderError::bus(disk))?;
     properties.insert("hw_disk_bus", bus.to_owned());
     properties.extend(controller.map(|model| ("hw_scsi_model", model.to_owned())));
     let size = file.capacity.div_ceil(GIB).max(1);

@@ -1,6 +1,5 @@
 //! A machine reduced to what OpenStack can say of one.
 
-use crate::adapt::model_name;
 use crate::guest_os::{Vocabulary, is_windows, translate};
 use crate::render::{RenderError, RenderOptions};
 use crate::unsaid::{Reason, reason};
@@ -161,7 +160,7 @@ fn disks(machine: &Machine, profile: &Profile) -> Result<Vec<Disk>, RenderError>
     for (index, disk) in machine.disks.iter().enumerate() {
         let at = disk.attachment;
         let known = bus(at.bus).and(profile.disk_hardware(at.bus));
-        known.ok_or_else(|| RenderError::Bus { disk: disk.id.clone(), bus: at.bus })?;
+        known.ok_or_else(|| RenderError::bus(disk))?;
         let unit: &mut u32 = units.entry(at.bus).or_default();
         let attachment = Attachment { bus: at.bus, controller: 0, unit: *unit };
         *unit += 1;
@@ -183,7 +182,7 @@ fn nics(machine: &Machine, profile: &Profile) -> Result<Vec<Nic>, RenderError> {
     let mut nics: Vec<Nic> = Vec::new();
     for nic in &machine.nics {
         let known = model(&nic.model).and(profile.nic_hardware(&nic.model));
-        known.ok_or_else(|| RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) })?;
+        known.ok_or_else(|| RenderError::card(nic))?;
         let model = nics.first().map_or_else(|| nic.model.clone(), |first| first.model.clone());
         nics.push(Nic { model, vlan: None, boot_order: None, ..nic.clone() });
     }

@@ -231,10 +231,10 @@ fn populated(
 }
 
 impl VirtualDisk {
-    /// The name of the disk's format, where its URI is known.
+    /// The name of the disk's format, where its URI is known. A raw one is left to probing: it may be in a gzip stream.
     pub fn format_name(&self) -> Option<&'static str> {
         let uri = self.format.as_deref()?.to_ascii_lowercase();
         // QEMU, oVirt and VirtualBox invented URIs of their own; what they have in common is the word.
-        ["vmdk", "qcow2", "vhdx", "vhd", "vdi", "raw"].into_iter().find(|name| uri.contains(name))
+        ["vmdk", "qcow2", "vhdx", "vhd", "vdi"].into_iter().find(|name| uri.contains(name))
     }
 }

@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// The longest description that is read, in bytes.
 const LIMIT: usize = 32 << 20;
 
+/// The most disks of a machine: each is looked for in several directories, and no hypervisor gives one so many.
+const MAX_DISKS: usize = 1024;
+
 pub(super) fn open(named: &Named, dialect: &'static Dialect) -> Result<Package> {
     let bytes = named.bytes(named.disk.as_ref(), LIMIT)?;
     // An OVF descriptor says more of its files than a machine holds: pieces, sizes, digests.
@@ -25,6 +28,9 @@ pub(super) fn open(named: &Named, dialect: &'static Dialect) -> Result<Package> 
         what: dialect.description,
         source,
     })?;
+    if parsed.machine.disks.len() > MAX_DISKS {
+        return Err(Error::TooManyDisks { path: named.path.clone(), disks: parsed.machine.disks.len() });
+    }
     let gate: Arc<dyn Gate> =
         Arc::new(LocalGate::new(&named.path, Arc::clone(&named.gate), &named.options.within)?);
     let names = parsed.machine.disks.iter().filter_map(|disk| disk.source.clone());

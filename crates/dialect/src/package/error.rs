@@ -161,6 +161,14 @@ pub enum Error {
         #[source]
         source: ParseError,
     },
+    /// A description names more disks than any machine has.
+    #[error("{} describes a machine with {disks} disks", path.display())]
+    TooManyDisks {
+        /// The description.
+        path: PathBuf,
+        /// How many disks it names.
+        disks: usize,
+    },
     /// A disk of an OVF package holds only the differences to another.
     #[error("the disk {disk:?} of the package holds only the differences to another disk")]
     DeltaDisk {
@@ -245,6 +253,7 @@ impl Error {
             Self::SeveralDescriptors { .. } => "unpack the archive and name one of the .ovf files",
             Self::Ovf { source, .. } => source.remedy(),
             Self::Description { source, .. } => source.remedy(),
+            Self::TooManyDisks { .. } => "check the description: 1,024 disks are the most that are read",
             Self::Metadata { .. } | Self::BoxLacks { .. } => {
                 "check that the box was fetched whole: vagrant box add verifies it"
             }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub(super) struct LocalGate {
     /// The gate of the description's own directory, which gets every name first, as it is.
     own: Arc<dyn Gate>,
-    /// Where else to look.
-    roots: Vec<(PathBuf, DirectoryGate)>,
+    /// Where the ends of a name are looked for: that directory, then the others.
+    roots: Vec<(PathBuf, Arc<dyn Gate>)>,
 }
 
 /// The most directories of a name that are looked for.
@@ -30,28 +30,27 @@ impl LocalGate {
         };
         let absolute = std::path::absolute(description).unwrap_or_else(|_| description.to_path_buf());
         let directory = absolute.parent().unwrap_or(Path::new("/"));
-        let mut roots =
-            vec![(directory.to_path_buf(), DirectoryGate::new(directory).map_err(refused(directory))?)];
+        let mut roots = vec![(directory.to_path_buf(), Arc::clone(&own))];
         if let Some(parent) = directory.parent().filter(|_| is_side_by_side(directory))
             && let Ok(gate) = DirectoryGate::new(parent)
         {
-            roots.push((parent.to_path_buf(), gate));
+            roots.push((parent.to_path_buf(), Arc::new(gate)));
         }
         for path in within {
             let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            roots.push((absolute, DirectoryGate::new(path).map_err(refused(path))?));
+            roots.push((absolute, Arc::new(DirectoryGate::new(path).map_err(refused(path))?)));
         }
         Ok(Self { own, roots })
     }
 
     /// What `find` makes of the first place where the file may be.
-    fn first<T>(&self, name: &str, find: impl Fn(&Path, &DirectoryGate, &str) -> Option<T>) -> Option<T> {
+    fn first<T>(&self, name: &str, find: impl Fn(&dyn Gate, &str) -> Option<T>) -> Option<T> {
         let parts = parts(name);
         (0..parts.len().min(MAX_PARTS)).find_map(|skipped| {
             let end = parts.get(skipped..)?.join("/");
             self.roots.iter().find_map(|(root, gate)| {
                 let end = as_it_is_spelt(root, &end).unwrap_or_else(|| end.clone());
-                find(root, gate, &end)
+                find(gate.as_ref(), &end)
             })
         })
     }
@@ -116,14 +115,14 @@ impl Gate for LocalGate {
         if !elsewhere || name.contains("://") {
             return Err(refusal);
         }
-        self.first(name, |_, gate, end| gate.open(end).ok()).ok_or(refusal)
+        self.first(name, |gate, end| gate.open(end).ok()).ok_or(refusal)
     }
 
     fn describe(&self, name: &str) -> PathBuf {
         if self.own.open(name).is_ok() {
             return self.own.describe(name);
         }
-        let found = self.first(name, |_, gate, end| gate.open(end).is_ok().then(|| gate.describe(end)));
+        let found = self.first(name, |gate, end| gate.open(end).is_ok().then(|| gate.describe(end)));
         found.unwrap_or_else(|| PathBuf::from(name))
     }
 

@@ -84,7 +84,8 @@ fn disk(name: &str, image: &Image) -> Disk {
         id: "disk1".to_owned(),
         attachment: Attachment { bus: Bus::Scsi(ScsiModel::LsiLogic), controller: 0, unit: 0 },
         source: Some(name.to_owned()),
-        format: Some(image.info().format.to_owned()),
+        // A raw one may be in a gzip stream, which only a probe sees through.
+        format: Some(image.info().format.to_owned()).filter(|format| format != "raw"),
         capacity: Some(image.size()),
         boot_order: Some(1),
         ..Disk::default()

@@ -115,9 +115,9 @@ impl Package {
         let failed = |source| Error::Disk { disk: disk.id.clone(), source: Box::new(source) };
         match &disk.source {
             Some(source) => {
-                // The disks of an XVA or a VMA are raw, whatever the guest wrote to their beginning.
-                let is_raw = [xva::SOURCE.name, vma::SOURCE.name].contains(&self.kind);
-                let format = image::by_name("raw").filter(|_| is_raw);
+                // Of a disk that is declared raw, nothing is asked of what its guest wrote to the beginning: that could be the
+                // header of an image that stands on another file.
+                let format = image::by_name("raw").filter(|raw| disk.format.as_deref() == Some(raw.name));
                 let options = image::OpenOptions { format, ..image::OpenOptions::default() };
                 image::open_with(&self.meant, source, &options).map_err(failed)
             }

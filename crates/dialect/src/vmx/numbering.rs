@@ -43,7 +43,7 @@ pub(crate) fn places(
     let mut taken: BTreeSet<Attachment> = BTreeSet::new();
     let mut disks = Vec::new();
     for disk in &machine.disks {
-        let full = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
+        let full = || RenderError::bus(disk);
         let at = place(disk.attachment, &numbers, &taken).ok_or_else(full)?;
         if at != disk.attachment {
             let why = format!(

@@ -5,7 +5,6 @@
 
 use super::syntax::{self, Value};
 use super::{DIALECT, vif};
-use crate::adapt::model_name;
 use crate::boot_order::{self, Kind};
 use crate::naming::{self, letters};
 use crate::render::{Network, RenderError, RenderOptions, Rendered, path_text};
@@ -379,7 +378,7 @@ impl Writing<'_> {
     }
 
     fn disk(&mut self, disk: &Disk, profile: &Profile) -> Result<String, RenderError> {
-        let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
+        let unknown = || RenderError::bus(disk);
         profile.disk_hardware(disk.attachment.bus).ok_or_else(unknown)?;
         if disk.attachment.bus != Bus::Xen {
             return Err(unknown());
@@ -423,7 +422,7 @@ impl Writing<'_> {
     }
 
     fn nic(&mut self, nic: &Nic, profile: &Profile) -> Result<String, RenderError> {
-        let unknown = || RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) };
+        let unknown = || RenderError::card(nic);
         profile.nic_hardware(&nic.model).ok_or_else(unknown)?;
         let mut fields = Vec::new();
         fields.extend(nic.mac.map(|mac| format!("mac={mac}")));

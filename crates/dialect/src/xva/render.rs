@@ -2,7 +2,6 @@
 
 use super::records::{self, NULL, object, reference, references};
 use super::value::Value;
-use crate::adapt::model_name;
 use crate::boot_order::{self, Kind};
 use crate::naming::letters;
 use crate::render::{Network, RenderError, RenderOptions, Rendered};
@@ -49,7 +48,7 @@ pub fn render(
         devices.push(drive_device(drive, machine.disks.len() + index));
     }
     for nic in &machine.nics {
-        let unknown = || RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) };
+        let unknown = || RenderError::card(nic);
         profile.nic_hardware(&nic.model).ok_or_else(unknown)?;
     }
     let networks = networks(machine, options);

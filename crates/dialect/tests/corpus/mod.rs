@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod score;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

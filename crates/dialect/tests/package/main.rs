@@ -168,6 +168,33 @@ fn a_lone_disk_becomes_a_machine() {
 }
 
 #[test]
+fn a_disk_that_is_declared_raw_is_raw_whatever_its_guest_wrote() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "secret.raw", vec![7; 1 << 20]);
+    let disk = directory.path().join("disk.img");
+    let arguments = ["create", "-q", "-f", "qcow2", "-b", "secret.raw", "-F", "raw"];
+    let made = std::process::Command::new("qemu-img").args(arguments).arg(&disk).output();
+    assert!(
+        made.unwrap_or_else(|error| panic!("qemu-img is needed (Debian: qemu-utils): {error}"))
+            .status
+            .success()
+    );
+    let domain = "<domain type='kvm'><name>a</name><memory>65536</memory><os><type>hvm</type></os><devices>\
+        <disk type='file'><driver name='qemu' type='raw'/><source file='/images/disk.img'/><target dev='vda' bus='virtio'/></disk>\
+        </devices></domain>";
+    let package = Package::open(&write(directory.path(), "a.xml", domain)).unwrap();
+    let image = package.open_disk(&package.machine.disks[0]).unwrap();
+    assert_eq!((image.info().format, image.info().layers.len()), ("raw", 1));
+    assert!(read(&image) == std::fs::read(&disk).unwrap());
+    let another = "<disk type='file'><source file='/a'/><target dev='vdb' bus='virtio'/></disk>";
+    let many = domain.replace("</devices>", &format!("{}</devices>", another.repeat(1024)));
+    assert!(matches!(
+        Package::open(&write(directory.path(), "b.xml", many)),
+        Err(Error::TooManyDisks { disks: 1025, .. })
+    ));
+}
+
+#[test]
 fn other_things_are_refused_with_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let refuse = |name: &str, bytes: &[u8]| Package::open(&write(directory.path(), name, bytes)).unwrap_err();

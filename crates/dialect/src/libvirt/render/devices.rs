@@ -1,7 +1,6 @@
 //! The devices of a domain.
 
 use super::{BootOrder, drives, kept};
-use crate::adapt::model_name;
 use crate::render::{Network, RenderError, RenderOptions};
 use crate::xml::Element;
 use machine::{Loss, Machine, Nic, NicModel, SerialTarget, Severity, Tpm, UsbController, Video};
@@ -46,7 +45,7 @@ fn interface(
     boot: &mut BootOrder,
     losses: &mut Vec<Loss>,
 ) -> Result<Element, RenderError> {
-    let unknown = || RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) };
+    let unknown = || RenderError::card(nic);
     profile.nic_hardware(&nic.model).ok_or_else(unknown)?;
     let model = match &nic.model {
         NicModel::Virtio => "virtio",

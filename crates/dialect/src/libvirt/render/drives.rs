@@ -61,7 +61,7 @@ fn hard_disk(
     names: &mut Names,
     losses: &mut Vec<Loss>,
 ) -> Result<Element, RenderError> {
-    let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
+    let unknown = || RenderError::bus(disk);
     let hardware = profile.disk_hardware(disk.attachment.bus).ok_or_else(unknown)?;
     let path = path_text(&path)?;
     let (bus, name, address) = match hardware.bus {

@@ -1,7 +1,6 @@
 //! The hardware section: processors, memory, and the devices that are no drives (DSP0243 1.1.1, clause 8).
 
 use super::{Product, Writer, carried, config, info};
-use crate::adapt::model_name;
 use crate::render::{Network, RenderError};
 use crate::vmx::numbering::Places;
 use crate::vmx::uuid_text;
@@ -98,7 +97,7 @@ impl Writer<'_> {
     }
 
     fn nic(&mut self, index: usize, nic: &Nic) -> Result<Element, RenderError> {
-        let unknown = || RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) };
+        let unknown = || RenderError::card(nic);
         let subtype = nic_subtype(&nic.model).ok_or_else(unknown)?;
         let network = self.network_name(nic);
         let decided = nic.network.as_ref().is_some_and(|name| self.options.networks.contains_key(name));

@@ -80,7 +80,7 @@ impl Settings<'_> {
         let machine = self.machine;
         let mut model: Option<ScsiModel> = None;
         for disk in &machine.disks {
-            let unknown = || RenderError::Bus { disk: disk.id.clone(), bus: disk.attachment.bus };
+            let unknown = || RenderError::bus(disk);
             let kind = FirmwareKind::from(&machine.firmware);
             let offered = self.profile.disks_for(kind).any(|hardware| hardware.bus == disk.attachment.bus);
             let key = key(disk.attachment).filter(|_| offered).ok_or_else(unknown)?;
@@ -178,8 +178,7 @@ impl Settings<'_> {
 
     pub(super) fn nics(&mut self) -> Result<(), RenderError> {
         for (index, nic) in self.machine.nics.iter().enumerate() {
-            let unknown =
-                || RenderError::NicModel { nic: nic.id.clone(), model: crate::adapt::model_name(&nic.model) };
+            let unknown = || RenderError::card(nic);
             let (model, _) = MODELS.iter().find(|(_, model)| *model == nic.model).ok_or_else(unknown)?;
             self.profile.nic_hardware(&nic.model).ok_or_else(unknown)?;
             let mut value = (*model).to_owned();

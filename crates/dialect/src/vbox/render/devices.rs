@@ -3,7 +3,6 @@
 use super::super::names::{GRAPHICS, SERIAL_PORTS, TPMS, USB, card};
 use super::super::{network::type_key, settings};
 use super::MIB;
-use crate::adapt::model_name;
 use crate::render::{Network, RenderError, RenderOptions};
 use crate::text::excerpt;
 use crate::xml::Element;
@@ -103,7 +102,7 @@ fn adapter(
     options: &RenderOptions,
     losses: &mut Vec<Loss>,
 ) -> Result<Element, RenderError> {
-    let unknown = || RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) };
+    let unknown = || RenderError::card(nic);
     profile.nic_hardware(&nic.model).ok_or_else(unknown)?;
     let kind = own_type(machine, slot, &nic.model).or_else(|| card(&nic.model)).ok_or_else(unknown)?;
     let adapter = Element::new("Adapter").with("slot", slot).with("enabled", "true");

@@ -1,7 +1,6 @@
 //! Network cards and serial ports.
 
 use super::{Product, Writer};
-use crate::adapt::model_name;
 use crate::render::{Network, RenderError};
 use machine::{Loss, MacAddress, Nic, NicModel, SerialTarget, Severity};
 
@@ -39,7 +38,7 @@ impl Writer<'_> {
     }
 
     fn nic(&mut self, name: &str, nic: &Nic) -> Result<(), RenderError> {
-        let unknown = || RenderError::NicModel { nic: nic.id.clone(), model: model_name(&nic.model) };
+        let unknown = || RenderError::card(nic);
         let device = virtual_device(&nic.model).ok_or_else(unknown)?;
         self.lines.flag(&format!("{name}.present"), true);
         self.lines.set(&format!("{name}.virtualDev"), device);
