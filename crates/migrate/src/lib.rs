@@ -4,6 +4,7 @@
 //! in a hidden [`stage`] and becomes visible at once, its manifest last.
 
 pub mod convert;
+pub mod description;
 pub mod error;
 pub mod inspect;
 pub mod manifest;
@@ -14,5 +15,6 @@ mod pack;
 pub mod plan;
 pub mod rehearsal;
 pub mod reporter;
+pub mod request;
 mod stage;
 pub mod timeline;

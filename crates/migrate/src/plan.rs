@@ -1,11 +1,12 @@
 //! Deciding: facts, target and options in; a [`Plan`] or the objections out. Nothing here touches anything.
 
-use crate::mapping::{Mapping, Unmapped};
+use crate::description::{Description, describe};
+use crate::mapping::Unmapped;
 use crate::name::{self, VmName};
+use crate::request::Request;
 use dialect::adapt::{self, Adapted};
-use dialect::{DiskFile, RenderError, RenderOptions};
 use guest::inspect::Inspection;
-use machine::{Cpu, Firmware, Loss, Machine, Objection, Severity, Uefi};
+use machine::{Loss, Machine, Objection, Severity};
 use profile::{Container, DiskKind, FirmwareKind, Packing, Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,55 +39,6 @@ pub struct DiskFacts {
     pub subformat: Option<String>,
     /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
-}
-
-/// What the administrator asks for.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// The new machine's name; `None` takes the source's.
-    pub name: Option<String>,
-    /// How the machine is packed, by the name of one of the profile's packings; `None` takes the usual one.
-    pub packing: Option<String>,
-    /// The kind of the new disks, by the name of one of the packing's; `None` takes the usual one.
-    pub disk_kind: Option<String>,
-    /// Whether the guest inside is left as it is.
-    pub disks_only: bool,
-    /// The firmware that the new machine has to have; a machine keeps its own, so another one is an objection.
-    pub firmware: Option<FirmwareKind>,
-    /// What the new machine has instead of what the source says, or does not say.
-    pub hardware: Hardware,
-    /// What the source's networks and storages are on the target.
-    pub mapping: Mapping,
-}
-
-/// Hardware that the administrator chooses. A lone disk says nothing of the machine around it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hardware {
-    /// Virtual processors, as cores of one socket.
-    pub cpus: Option<u32>,
-    /// Memory in bytes.
-    pub memory: Option<u64>,
-    /// What starts the guest.
-    pub firmware: Option<FirmwareKind>,
-}
-
-impl Hardware {
-    /// The machine with what was chosen.
-    fn of(&self, machine: &Machine) -> Machine {
-        let mut machine = machine.clone();
-        if let Some(cpus) = self.cpus {
-            machine.cpu = Cpu { sockets: 1, cores_per_socket: cpus, threads_per_core: 1 };
-        }
-        machine.memory = self.memory.unwrap_or(machine.memory);
-        match self.firmware {
-            Some(FirmwareKind::Bios) => machine.firmware = Firmware::Bios,
-            Some(FirmwareKind::Uefi) if machine.firmware == Firmware::Bios => {
-                machine.firmware = Firmware::Uefi(Uefi::default());
-            }
-            _ => {}
-        }
-        machine
-    }
 }
 
 /// What will be done: immutable, printable, and complete.
@@ -132,20 +84,6 @@ pub struct PlannedDisk {
     /// The target's storage that is to hold it, where one was chosen.
     #[serde(default)]
     pub storage: Option<String>,
-}
-
-/// A description that will be written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Description {
-    /// Its file.
-    pub file: String,
-    /// The dialect that it is written in.
-    pub dialect: String,
-    /// What the file will hold.
-    #[serde(skip)]
-    pub text: String,
-    /// Whether it is a program.
-    pub executable: bool,
 }
 
 /// What will be done to the guest inside the disks.
@@ -329,55 +267,6 @@ fn too_large(disk: &PlannedDisk) -> Option<Objection> {
         why,
         "choose another --disk-format, or make the disk smaller on the source",
     ))
-}
-
-/// The descriptions of a planned machine, with what they cannot say. `written` has the sizes of disks' files in bytes that
-/// are known already.
-///
-/// # Errors
-/// When the machine is not on the target's hardware, or a name cannot be written.
-pub fn describe(
-    plan: &Plan,
-    profile: &Profile,
-    mapping: &Mapping,
-    output: &Path,
-    written: &BTreeMap<String, u64>,
-) -> Result<(Vec<Description>, Vec<Loss>), RenderError> {
-    let disks = plan.disks.iter().map(|disk| DiskFile {
-        id: disk.id.clone(),
-        path: disk.file.clone().into(),
-        storage: disk.storage.clone(),
-        format: disk.kind.format.clone(),
-        subformat: disk.kind.subformat.clone(),
-        capacity: disk.virtual_size,
-        file_size: written.get(&disk.id).copied(),
-        identifier: plan.identifier(disk),
-    });
-    let options = RenderOptions {
-        directory: Some(output.to_path_buf()),
-        disks: disks.collect(),
-        networks: mapping.networks.clone(),
-        default_network: mapping.any_network.clone(),
-        ..RenderOptions::default()
-    };
-    let mut descriptions = Vec::new();
-    let mut losses: Vec<Loss> = Vec::new();
-    for name in &plan.packing.descriptions {
-        let unknown = || RenderError::Dialect { dialect: name.clone() };
-        let dialect = dialect::by_name(name).ok_or_else(unknown)?;
-        let rendered = dialect.render.ok_or_else(unknown)?(&plan.machine, profile, &options)?;
-        // The first says it all: what it cannot say is lost. The others are for convenience.
-        if descriptions.is_empty() {
-            losses = rendered.losses;
-        }
-        descriptions.push(Description {
-            file: dialect.file_name(&plan.name.to_string()),
-            dialect: name.clone(),
-            text: rendered.text,
-            executable: dialect.executable,
-        });
-    }
-    Ok((descriptions, losses))
 }
 
 fn guest_plan(guest: Option<&Inspection>, profile: &Profile, disks_only: bool) -> GuestPlan {

@@ -2,8 +2,8 @@
 //! large they are.
 
 use super::Packing;
+use crate::description::describe;
 use crate::error::{Error, Result};
-use crate::plan;
 use dialect::package::{Ova, OvaFile, write_ova};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ pub(super) fn archive(packing: &Packing<'_>, name: &str) -> Result<()> {
         sizes.insert(disk.id.clone(), metadata.len());
     }
     let described =
-        plan::describe(packing.plan, packing.profile, packing.mapping, packing.stage.directory(), &sizes);
+        describe(packing.plan, packing.profile, packing.mapping, packing.stage.directory(), &sizes);
     let (descriptions, _) = described.map_err(|source| Error::Description { source })?;
     let descriptor = descriptions.first().ok_or_else(|| Error::Packing { packing: name.to_owned() })?;
     let files: Vec<OvaFile<'_>> = packing
