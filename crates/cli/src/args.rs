@@ -159,6 +159,7 @@ impl From<Firmware> for profile::FirmwareKind {
 
 /// `anyvisor rehearse`.
 #[derive(Debug, Args)]
+#[command(after_help = crate::rehearse::grades())]
 pub(crate) struct Rehearse {
     /// A directory or manifest that `anyvisor convert` wrote, or a source as `convert` takes it
     pub(crate) source: PathBuf,

@@ -227,7 +227,8 @@ fn finished_text(manifest: &Manifest, output: &Path) -> String {
 
 /// Whether a plan's target can be rehearsed here, on disks that lie side by side.
 fn rehearsable(plan: &Plan) -> bool {
-    plan.archive().is_none() && profile::find(&plan.target).is_some_and(|profile| profile.rehearsal.is_some())
+    plan.archive().is_none()
+        && profile::find(&plan.target).is_some_and(|profile| rehearse::is_rehearsable(profile).is_ok())
 }
 
 /// What the administrator does with a finished target.

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::output::{print, print_json};
 use crate::progress::say;
 use anyhow::Result;
-use rehearse::Options;
+use rehearse::{Grade, Options};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,12 @@ pub(crate) fn run(args: &Rehearse) -> Result<Exit> {
         false => print(&evidence.to_string())?,
     }
     Ok(if evidence.booted() { Exit::Done } else { Exit::NotBooted })
+}
+
+/// What the grades mean, for the help.
+pub(crate) fn grades() -> String {
+    let rows = Grade::all().map(|grade| format!("\n  {:<18} {}", grade.name(), grade.meaning()));
+    format!("Grades, the best first:{}", rows.collect::<String>())
 }
 
 /// Options of a rehearsal that may take `timeout` seconds, and talks on standard error.

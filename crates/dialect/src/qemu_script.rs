@@ -218,7 +218,7 @@ impl<'a> Script<'a> {
 
     fn finish(&mut self) -> String {
         let mut out = String::from(HEAD);
-        let kind = self.profile.rehearsal.as_ref().map_or("q35", |rehearsal| rehearsal.machine.as_str());
+        let kind = self.profile.qemu_machine((&self.machine.firmware).into()).unwrap_or("q35");
         let _ = writeln!(out, "machine={}\nname={}", shell(kind), shell(&self.stem));
         match &self.machine.firmware {
             Firmware::Uefi(uefi) if uefi.secure_boot => out.push_str(SECURE_BOOT),

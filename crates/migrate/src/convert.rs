@@ -77,8 +77,10 @@ pub struct NotBooted {
 /// [`Error::Refused`] with every objection, or whatever stood in the way. The output directory then holds nothing
 /// new.
 pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<Outcome> {
-    if conversion.rehearse.is_some() && conversion.profile.rehearsal.is_none() {
-        let why = format!("{} is not rehearsed yet", conversion.profile.name);
+    if conversion.rehearse.is_some()
+        && let Err(error) = rehearse::is_rehearsable(conversion.profile)
+    {
+        let why = error.to_string();
         let remedy = "convert without --rehearse, and try the machine on the target";
         let objections = vec![Objection::new("--rehearse", why, remedy)];
         return Err(Error::Refused { source_path: conversion.source.to_path_buf(), objections });
@@ -113,7 +115,13 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
         Some(options) => {
             reporter.begin(&format!("rehearsing {} on {}", plan.name, conversion.profile.name));
             let evidence = timings.time("rehearse", || {
-                crate::rehearsal::rehearse_files(stage.directory(), &plan, conversion.profile, options)
+                crate::rehearsal::rehearse_files(
+                    stage.directory(),
+                    &plan,
+                    &disks,
+                    conversion.profile,
+                    options,
+                )
             })?;
             if !evidence.booted() {
                 return Ok(Outcome::NotBooted(Box::new(NotBooted { plan, evidence })));

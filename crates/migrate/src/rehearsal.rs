@@ -1,15 +1,15 @@
 //! Rehearsing a finished target, or a source as it is.
 
 use crate::error::{Error, Result};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, DiskRecord, Manifest};
 use crate::opened::Opened;
-use crate::plan::{Plan, PlannedDisk};
+use crate::plan::{GuestPlan, Plan, PlannedDisk};
 use block::BlockRead;
 use dialect::adapt;
 use image::{DirectoryGate, Gate};
-use machine::Machine;
+use machine::{Disk, Machine};
 use profile::Profile;
-use rehearse::{Evidence, Options};
+use rehearse::{DiskContents, Evidence, Options, Subject};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &O
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let profile = profile.map_or_else(|| of_plan(&manifest.plan), Ok)?;
-        return rehearse_files(directory, &manifest.plan, profile, options);
+        return rehearse_files(directory, &manifest.plan, &manifest.disks, profile, options);
     }
     let profile = profile.map_or_else(|| known(DEFAULT), Ok)?;
     let opened = Opened::open(path, &[])?;
@@ -35,7 +35,21 @@ pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &O
         return Err(Error::Refused { source_path: path.to_path_buf(), objections: adapted.objections });
     }
     let disks: Vec<Arc<dyn BlockRead>> = opened.overlays.iter().map(|disk| Arc::clone(disk) as _).collect();
-    rehearse(&disks, &adapted.machine, profile, options)
+    let machine = &adapted.machine;
+    let contents = contents(machine, |_| (None, None));
+    rehearse(&Subject { machine, disks: &disks, contents, control: true }, profile, options)
+}
+
+/// What is known of the disks' contents, before a conversion and after.
+fn contents(
+    machine: &Machine,
+    known: impl Fn(&Disk) -> (Option<String>, Option<String>),
+) -> Vec<DiskContents> {
+    let of = |disk: &Disk| {
+        let (before, rehearsed) = known(disk);
+        DiskContents { id: disk.id.clone(), before, rehearsed }
+    };
+    machine.disks.iter().map(of).collect()
 }
 
 /// The hypervisor for a source that was not converted.
@@ -51,13 +65,14 @@ fn of_plan(plan: &Plan) -> Result<&'static Profile> {
     release.map_or_else(|| known(&plan.target), Ok)
 }
 
-/// Rehearses a plan whose disks lie in `directory`. Their names are untrusted: none leads out of it.
+/// Rehearses a plan whose disks lie in `directory`, as they were `written`. Their names are untrusted: none leads out of it.
 ///
 /// # Errors
 /// As [`rehearse_path`].
 pub fn rehearse_files(
     directory: &Path,
     plan: &Plan,
+    written: &[DiskRecord],
     profile: &'static Profile,
     options: &Options,
 ) -> Result<Evidence> {
@@ -69,15 +84,20 @@ pub fn rehearse_files(
         Ok(Arc::new(image::open_with(&gate, &disk.file, &options).map_err(refuse)?))
     };
     let disks = plan.disks.iter().map(open).collect::<Result<Vec<_>>>()?;
-    rehearse(&disks, &plan.machine, profile, options)
+    let machine = &plan.machine;
+    let digest = |disk: &Disk| written.iter().find(|record| record.id == disk.id);
+    let contents = contents(machine, |disk| (None, digest(disk).map(|record| record.blake3.clone())));
+    let control = !is_for(plan, profile);
+    rehearse(&Subject { machine, disks: &disks, contents, control }, profile, options)
 }
 
-fn rehearse(
-    disks: &[Arc<dyn BlockRead>],
-    machine: &Machine,
-    profile: &'static Profile,
-    options: &Options,
-) -> Result<Evidence> {
-    rehearse::rehearse(disks, machine, profile, options)
-        .map_err(|error| Error::Rehearsal { name: machine.name.clone(), source: Box::new(error) })
+/// Whether the guest on a plan's disks was made ready for `profile`.
+fn is_for(plan: &Plan, profile: &Profile) -> bool {
+    plan.target == profile.id && matches!(plan.guest, GuestPlan::Convert { .. })
+}
+
+fn rehearse(subject: &Subject<'_>, profile: &'static Profile, options: &Options) -> Result<Evidence> {
+    let name = &subject.machine.name;
+    rehearse::rehearse(subject, profile, options)
+        .map_err(|error| Error::Rehearsal { name: name.clone(), source: Box::new(error) })
 }

@@ -5,12 +5,16 @@
 //! [`Profile`]. One file of `data/` is one profile; [`Release`]s of one product share it.
 
 mod builtin;
+mod grade;
 mod hardware;
 mod packing;
+mod rehearsal;
 
 pub use builtin::{all, find, find_release};
+pub use grade::Grade;
 pub use hardware::{CdromHardware, DiskHardware, FirmwareKind, NicHardware, Place};
 pub use packing::{Container, DiskKind, Packing};
+pub use rehearsal::{Machines, Rehearsal};
 
 use machine::MacAddress;
 use serde::{Deserialize, Serialize};
@@ -56,7 +60,7 @@ pub struct Profile {
     /// What its own guest software is called: inert on any other hypervisor.
     #[serde(default)]
     pub guest_services: Vec<GuestService>,
-    /// The machine on which QEMU rehearses it; `None` for one that is not rehearsed yet.
+    /// How it is rehearsed; `None` for one that cannot be yet.
     pub rehearsal: Option<Rehearsal>,
 }
 
@@ -116,16 +120,6 @@ pub struct GuestService {
     pub unit: String,
     /// What it is, for the manifest.
     pub what: String,
-}
-
-/// The machine on which QEMU rehearses a hypervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rehearsal {
-    /// QEMU's machine type.
-    pub machine: String,
-    /// The grade of a guest that boots on it.
-    pub grade: String,
 }
 
 impl Profile {

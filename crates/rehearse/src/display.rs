@@ -1,14 +1,21 @@
 //! [`Evidence`] for people: a short table.
 
-use crate::evidence::{Booted, Evidence, Failed, Hardware, JudgedBy, Outcome, Preparation, Timings};
+use crate::evidence::{Evidence, Failed, Hardware, JudgedBy, Outcome, Preparation, Run, Timings};
 use crate::facts::Facts;
 use std::fmt;
+
+/// How many lines of the console are shown of a guest that did not boot.
+const TAIL: usize = 25;
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Outcome::Booted(booted) => headline(f, self, booted)?,
+            Outcome::Booted(_) => headline(f, self)?,
             Outcome::Failed(failed) => writeln!(f, "did not boot on {}: {}", self.profile, failed.cause)?,
+        }
+        row(f, "grade", &format!("{}: {}", self.grade, self.grade.meaning()))?;
+        if self.control {
+            row(f, "control", "the guest was taken as it is, not converted for this hypervisor")?;
         }
         if let Outcome::Failed(Failed { line: Some(line), .. }) = &self.outcome {
             row(f, "sign", line)?;
@@ -16,25 +23,33 @@ impl fmt::Display for Evidence {
         if let Some(facts) = self.facts() {
             rows_of_facts(f, facts)?;
         }
-        row(f, "timings", &timings(&self.timings))?;
-        row(f, "machine", &hardware(&self.hardware))?;
-        row(f, "run by", &format!("QEMU {} with {}", self.qemu, self.accelerator))?;
-        row(f, "judged by", &judgement(&self.outcome, &self.preparation))?;
-        match &self.outcome {
-            Outcome::Booted(booted) => {
+        if let Some(run) = &self.run {
+            rows_of_run(f, run, &self.outcome)?;
+        }
+        match (&self.outcome, &self.run) {
+            (Outcome::Booted(booted), _) => {
                 booted.concerns.iter().try_for_each(|concern| row(f, "look at", concern))
             }
-            Outcome::Failed(failed) => {
+            (Outcome::Failed(_), Some(run)) => {
                 writeln!(f, "the console's last lines:")?;
-                failed.console_tail.iter().try_for_each(|line| writeln!(f, "  | {line}"))
+                let before = run.console.len().saturating_sub(TAIL);
+                run.console.iter().skip(before).try_for_each(|line| writeln!(f, "  | {line}"))
             }
+            (Outcome::Failed(_), None) => Ok(()),
         }
     }
 }
 
-fn headline(f: &mut fmt::Formatter<'_>, evidence: &Evidence, booted: &Booted) -> fmt::Result {
-    let system = booted.facts.as_ref().and_then(|facts| facts.os_name.as_deref()).unwrap_or("the guest");
-    writeln!(f, "{} on {}: {system}", booted.grade, evidence.profile)
+fn headline(f: &mut fmt::Formatter<'_>, evidence: &Evidence) -> fmt::Result {
+    let system = evidence.guest.os.as_deref().unwrap_or("the guest");
+    writeln!(f, "{} on {}: {system}", evidence.grade, evidence.profile)
+}
+
+fn rows_of_run(f: &mut fmt::Formatter<'_>, run: &Run, outcome: &Outcome) -> fmt::Result {
+    row(f, "timings", &timings(&run.timings))?;
+    row(f, "machine", &hardware(&run.hardware))?;
+    row(f, "run by", &format!("{} with {}", run.hypervisor, run.accelerator))?;
+    row(f, "judged by", &judgement(outcome, &run.preparation))
 }
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
@@ -69,13 +84,13 @@ fn chain(drivers: &[String]) -> String {
 }
 
 fn timings(timings: &Timings) -> String {
-    let stage = |name: &str, seconds: Option<f64>| seconds.map(|seconds| format!("{name} {seconds:.1} s"));
+    let stage = |name: &str, ms: Option<u64>| ms.map(|ms| format!("{name} {:.1} s", ms as f64 / 1000.0));
     let stages = [
-        stage("preparation", Some(timings.prepare)),
-        stage("firmware and boot loader", timings.firmware_to_kernel),
-        stage("kernel to init", timings.kernel_to_init),
-        stage("init to multi-user", timings.init_to_multi_user),
-        stage("all of the run", Some(timings.run)),
+        stage("preparation", Some(timings.prepare_ms)),
+        stage("firmware and boot loader", timings.firmware_to_kernel_ms),
+        stage("kernel to init", timings.kernel_to_init_ms),
+        stage("init to multi-user", timings.init_to_multi_user_ms),
+        stage("all of the run", Some(timings.run_ms)),
     ];
     stages.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -15,6 +15,14 @@ pub enum Error {
         /// The profile.
         profile: String,
     },
+    /// The profile is rehearsed under its own hypervisor, which is not done yet.
+    #[error("the profile {profile} cannot be rehearsed here yet: it needs a real {needs}")]
+    NotYet {
+        /// The profile.
+        profile: String,
+        /// The hypervisor under which it is rehearsed.
+        needs: &'static str,
+    },
     /// The machine and the disks do not belong together.
     #[error("the machine has {stated} disks, and {given} were given")]
     Disks {

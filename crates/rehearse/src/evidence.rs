@@ -1,36 +1,88 @@
 //! What a rehearsal found: [`Evidence`].
+//!
+//! It holds integers, strings and no fractions, so that its canonical form (RFC 8785) is the same wherever it is made.
 
 use crate::cause::Cause;
 use crate::facts::Facts;
 use crate::instrument::Init;
+use jiff::Timestamp;
+use profile::Grade;
 use qemu::Accelerator;
 use serde::{Deserialize, Serialize};
 
-/// What a rehearsal found, and on what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The version of the layout of [`Evidence`]. A reader refuses another one.
+pub const FORMAT: u32 = 1;
+
+/// What a rehearsal found, on what, and how much that proves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
+    /// The version of this layout: [`FORMAT`].
+    pub format: u32,
+    /// How much it proves.
+    pub grade: Grade,
+    /// Whether the guest was taken as it is, not converted for this hypervisor: a negative control.
+    pub control: bool,
+    /// Which guest.
+    pub guest: GuestIdentity,
+    /// What its disks hold, in the machine's order.
+    pub disks: Vec<DiskContents>,
     /// The profile that was rehearsed: `kvm`.
     pub profile: String,
     /// The profile's version.
     pub profile_version: u32,
+    /// The hypervisor's release, where another than the newest was asked for.
+    pub release: Option<String>,
+    /// The version of Anyvisor.
+    pub anyvisor: String,
+    /// When it was finished, in UTC.
+    pub finished: Timestamp,
+    /// How the guest was booted; `None` when it was not.
+    pub run: Option<Run>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Which guest was rehearsed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestIdentity {
+    /// The machine's name.
+    pub name: String,
+    /// Its system's name for itself, where it is known.
+    pub os: Option<String>,
+}
+
+/// What a disk holds: BLAKE3 digests, in hexadecimal, of everything that the guest sees of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskContents {
+    /// The machine's name for the disk.
+    pub id: String,
+    /// Before the guest was converted, where that was read.
+    pub before: Option<String>,
+    /// As it was rehearsed, where that is known.
+    pub rehearsed: Option<String>,
+}
+
+/// How a guest was booted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// What ran it, with its version: `QEMU 10.0.2`.
+    pub hypervisor: String,
     /// What ran the guest's instructions.
     pub accelerator: Accelerator,
     /// Why it was that one.
     pub accelerator_reason: String,
-    /// QEMU's version.
-    pub qemu: String,
     /// The machine that the guest got.
     pub hardware: Hardware,
     /// What was changed in the throwaway overlay so that the guest could report.
     pub preparation: Preparation,
     /// How long each part took.
     pub timings: Timings,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// The lines of the console, without control characters; of a long one the last.
+    pub console: Vec<String>,
 }
 
 /// How a rehearsal ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The guest came up.
@@ -40,10 +92,8 @@ pub enum Outcome {
 }
 
 /// A guest that came up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booted {
-    /// The grade that the profile gives for it.
-    pub grade: String,
     /// How it is known.
     pub judged_by: JudgedBy,
     /// What the guest said of itself; only when it was judged by its report.
@@ -63,7 +113,7 @@ pub enum JudgedBy {
 }
 
 /// A guest that did not come up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     /// The likely cause.
     pub cause: Cause,
@@ -71,8 +121,6 @@ pub struct Failed {
     pub line: Option<String>,
     /// What the guest said of itself: one that stopped in emergency mode still can.
     pub facts: Option<Facts>,
-    /// The last lines of the console.
-    pub console_tail: Vec<String>,
 }
 
 /// The machine that the guest got.
@@ -103,19 +151,19 @@ pub struct Preparation {
     pub console_added: Vec<String>,
 }
 
-/// How long each part took, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// How long each part took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
     /// Adding the report to the guest, in the appliance.
-    pub prepare: f64,
+    pub prepare_ms: u64,
     /// From QEMU's start to the kernel's: firmware and boot loader.
-    pub firmware_to_kernel: Option<f64>,
+    pub firmware_to_kernel_ms: Option<u64>,
     /// From the kernel's start to that of the system's own init: the root filesystem is mounted.
-    pub kernel_to_init: Option<f64>,
+    pub kernel_to_init_ms: Option<u64>,
     /// From init's start to the multi-user target.
-    pub init_to_multi_user: Option<f64>,
+    pub init_to_multi_user_ms: Option<u64>,
     /// From QEMU's start to the verdict.
-    pub run: f64,
+    pub run_ms: u64,
 }
 
 impl Evidence {

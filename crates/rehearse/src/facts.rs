@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a guest that is up says of itself. All of it is the guest's word: text is cut to a bound and holds no
 /// control characters, and nothing else about it is certain.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
     /// The distribution: os-release(5)'s `ID`.
@@ -35,14 +35,14 @@ pub struct Facts {
     pub failed_units: Vec<String>,
     /// The program that waits for somebody to log in: `agetty`, `gdm`.
     pub login: Option<String>,
-    /// Seconds from the kernel's start to the first process of the initramfs' own systemd, where there is one.
-    pub initrd_seconds: Option<f64>,
-    /// Seconds from the kernel's start to the start of the system's own init: the root filesystem is mounted.
-    pub init_seconds: Option<f64>,
-    /// Seconds from the kernel's start until nothing was left to start.
-    pub finished_seconds: Option<f64>,
-    /// Seconds from the kernel's start to the report.
-    pub uptime_seconds: Option<f64>,
+    /// Milliseconds from the kernel's start to the first process of the initramfs' own systemd, where there is one.
+    pub initrd_ms: Option<u64>,
+    /// Milliseconds from the kernel's start to the start of the system's own init: the root filesystem is mounted.
+    pub init_ms: Option<u64>,
+    /// Milliseconds from the kernel's start until nothing was left to start.
+    pub finished_ms: Option<u64>,
+    /// Milliseconds from the kernel's start to the report.
+    pub uptime_ms: Option<u64>,
 }
 
 /// What is mounted on `/`.
@@ -99,14 +99,14 @@ pub struct Address {
 }
 
 /// A systemd target.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The unit: `multi-user.target`.
     pub unit: String,
     /// systemd's state of it: `active`, `inactive`.
     pub state: String,
-    /// Seconds from the kernel's start until it was reached.
-    pub seconds: Option<f64>,
+    /// Milliseconds from the kernel's start until it was reached.
+    pub reached_ms: Option<u64>,
 }
 
 impl Facts {
@@ -123,9 +123,9 @@ impl Facts {
             .map(|address| address.address.as_str())
     }
 
-    /// Seconds from the kernel's start until `unit` was reached.
-    pub fn reached_after(&self, unit: &str) -> Option<f64> {
-        self.targets.iter().find(|target| target.unit == unit).and_then(|target| target.seconds)
+    /// Milliseconds from the kernel's start until `unit` was reached.
+    pub fn reached_after_ms(&self, unit: &str) -> Option<u64> {
+        self.targets.iter().find(|target| target.unit == unit).and_then(|target| target.reached_ms)
     }
 
     /// Whether the guest stopped in systemd's emergency or rescue mode.

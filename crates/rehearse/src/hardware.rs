@@ -26,12 +26,13 @@ pub(crate) fn vm(
     backends: Vec<Backend>,
     nvram: Option<&Path>,
 ) -> Result<Vm, Error> {
-    let rehearsal =
-        profile.rehearsal.as_ref().ok_or_else(|| Error::NotRehearsable { profile: profile.id.clone() })?;
+    let kind = profile
+        .qemu_machine((&machine.firmware).into())
+        .ok_or_else(|| Error::NotRehearsable { profile: profile.id.clone() })?;
     if backends.len() != machine.disks.len() {
         return Err(Error::Disks { stated: machine.disks.len(), given: backends.len() });
     }
-    let mut vm = Vm::new(rehearsal.machine.clone(), accelerator);
+    let mut vm = Vm::new(kind, accelerator);
     vm.boot = boot(&machine.firmware, nvram)?;
     if vm.boot == Boot::Bios {
         // SeaBIOS then writes what it and the boot loader print to the first serial port too.

@@ -25,8 +25,12 @@ mod watch;
 
 pub use cause::Cause;
 pub use error::{Error, Result};
-pub use evidence::{Booted, Evidence, Failed, Hardware, JudgedBy, Outcome, Preparation, Timings};
+pub use evidence::{
+    Booted, DiskContents, Evidence, FORMAT, Failed, GuestIdentity, Hardware, JudgedBy, Outcome, Preparation,
+    Run, Timings,
+};
 pub use facts::{Address, BlockDevice, Facts, NetworkCard, Root, RootDisk, Target};
 pub use instrument::Init;
-pub use rehearsal::{Options, Progress, rehearse};
+pub use profile::Grade;
+pub use rehearsal::{Options, Progress, Subject, is_rehearsable, rehearse};
 pub use report::ReportError;

@@ -19,19 +19,38 @@ pub(crate) fn accelerator(binary: &Binary) -> Result<Choice, Error> {
     qemu::accelerator::choose(binary, &kernel.image).map_err(Error::Qemu)
 }
 
+/// A guest that is ready to be booted.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// What was changed.
+    pub(crate) preparation: Preparation,
+    /// The system's name for itself, where one was found.
+    pub(crate) os: Option<String>,
+}
+
 /// Adds the report to the guest on these disks. That it cannot be added is no failure: the console decides then.
-pub(crate) fn prepare(overlays: &[Arc<dyn BlockWrite>]) -> Preparation {
+pub(crate) fn prepare(overlays: &[Arc<dyn BlockWrite>]) -> Prepared {
     match add(overlays) {
-        Ok((Some(init), console_added)) => Preparation { report: Some(init), reason: None, console_added },
-        Ok((None, console_added)) => {
-            let reason = Some("its init is none of systemd, Upstart and those that read inittab".to_string());
-            Preparation { report: None, reason, console_added }
+        Ok(added) => {
+            let unknown = "its init is none of systemd, Upstart and those that read inittab";
+            let reason = added.init.is_none().then(|| unknown.to_string());
+            let preparation = Preparation { report: added.init, reason, console_added: added.console_added };
+            Prepared { preparation, os: Some(added.os) }
         }
-        Err(error) => Preparation { report: None, reason: Some(chain(&*error)), console_added: Vec::new() },
+        Err(error) => {
+            let reason = Some(chain(&*error));
+            let preparation = Preparation { report: None, reason, console_added: Vec::new() };
+            Prepared { preparation, os: None }
+        }
     }
 }
 
-type Added = (Option<Init>, Vec<String>);
+/// What was added, and to what.
+struct Added {
+    init: Option<Init>,
+    console_added: Vec<String>,
+    os: String,
+}
 
 fn add(overlays: &[Arc<dyn BlockWrite>]) -> Result<Added, Box<dyn StdError>> {
     let volumes = volume::scan(overlays)?;
@@ -45,7 +64,7 @@ fn add(overlays: &[Arc<dyn BlockWrite>]) -> Result<Added, Box<dyn StdError>> {
     let init = instrument::add_report(&mut appliance)?;
     let console_added = instrument::add_console(&mut appliance)?;
     appliance.shutdown()?;
-    Ok((init, console_added))
+    Ok(Added { init, console_added, os: inspection.pretty_name() })
 }
 
 /// The disks hold nothing that is known as a system.

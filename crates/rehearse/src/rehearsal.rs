@@ -2,14 +2,17 @@
 
 use crate::cause::{self, Cause};
 use crate::error::Error;
-use crate::evidence::{Booted, Evidence, Failed, JudgedBy, Outcome, Timings};
+use crate::evidence::{
+    self, Booted, DiskContents, Evidence, Failed, GuestIdentity, JudgedBy, Outcome, Run, Timings,
+};
 use crate::facts::Facts;
-use crate::run::{self, Run};
+use crate::run;
 use crate::watch::{Verdict, Watch};
 use crate::{hardware, prepare, text};
 use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
+use jiff::Timestamp;
 use machine::Machine;
-use profile::Profile;
+use profile::{Grade, Profile, Rehearsal};
 use qemu::{Accelerator, Backend};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,11 +21,24 @@ use std::time::{Duration, Instant};
 /// How long a guest may take to come up, with KVM and without.
 const TIMEOUT_KVM: Duration = Duration::from_secs(120);
 const TIMEOUT_TCG: Duration = Duration::from_secs(300);
-/// How many lines of the console a failure carries.
-const TAIL: usize = 25;
+/// How many lines of the console evidence carries.
+const CONSOLE_LINES: usize = 600;
 
 /// Hears what a rehearsal is doing, a line at a time.
 pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What is rehearsed. Its disks are only read.
+#[derive(Clone)]
+pub struct Subject<'a> {
+    /// The machine, adapted to the profile.
+    pub machine: &'a Machine,
+    /// Its disks, in the machine's order.
+    pub disks: &'a [Arc<dyn BlockRead>],
+    /// What is known of the disks' contents, for the evidence.
+    pub contents: Vec<DiskContents>,
+    /// Whether the guest is taken as it is, not converted for the profile: a negative control.
+    pub control: bool,
+}
 
 /// What may be chosen about a rehearsal.
 #[derive(Clone, Default)]
@@ -45,33 +61,46 @@ impl Options {
     }
 }
 
-/// Boots `machine` on the hardware of `profile`, with `disks` as its disks in the machine's order, and says what came
-/// of it. The machine must have been adapted to the profile. The disks are only read.
+/// Whether guests can be rehearsed on `profile` here.
+///
+/// # Errors
+/// [`Error::NotRehearsable`] and [`Error::NotYet`], which say why not.
+pub fn is_rehearsable(profile: &Profile) -> Result<(), Error> {
+    match &profile.rehearsal {
+        Some(Rehearsal::Qemu { .. }) => Ok(()),
+        Some(Rehearsal::Xen { .. }) => Err(Error::NotYet { profile: profile.id.clone(), needs: "Xen" }),
+        None => Err(Error::NotRehearsable { profile: profile.id.clone() }),
+    }
+}
+
+/// Boots a guest on the hardware of `profile`, in throwaway overlays over its disks, and says what came of it.
 ///
 /// # Errors
 /// [`Error`] when the rehearsal cannot be held. A guest that does not boot is evidence, not an error.
 pub fn rehearse(
-    disks: &[Arc<dyn BlockRead>],
-    machine: &Machine,
+    subject: &Subject<'_>,
     profile: &'static Profile,
     options: &Options,
 ) -> Result<Evidence, Error> {
+    is_rehearsable(profile)?;
+    let machine = subject.machine;
     let binary = qemu::Binary::find().map_err(Error::Qemu)?;
     let choice = prepare::accelerator(&binary)?;
     let directory = tempfile::Builder::new().prefix("anyvisor-").tempdir().map_err(Error::Directory)?;
-    let overlays: Vec<Arc<dyn BlockWrite>> = disks
+    let overlays: Vec<Arc<dyn BlockWrite>> = subject
+        .disks
         .iter()
         .map(|disk| Arc::new(Overlay::new(Arc::clone(disk), OverlayOptions::new(directory.path()))) as _)
         .collect();
     let socket = directory.path().join("nbd.sock");
     let name = |index: usize| format!("disk{}", index + 1);
-    let backends = (0..disks.len()).map(|index| Backend::nbd(&socket, name(index))).collect();
+    let backends = (0..subject.disks.len()).map(|index| Backend::nbd(&socket, name(index))).collect();
     let vm = hardware::vm(machine, profile, choice.accelerator, backends, options.nvram.as_deref())?;
 
     options.say("preparing the guest's report in a throwaway overlay");
     let start = Instant::now();
-    let preparation = prepare::prepare(&overlays);
-    let prepare = start.elapsed().as_secs_f64();
+    let prepared = prepare::prepare(&overlays);
+    let prepare_ms = milliseconds(start.elapsed());
 
     let server = overlays.into_iter().enumerate().fold(nbd::Server::new(), |server, (index, overlay)| {
         server.export(name(index), nbd::Export::Writable(overlay))
@@ -79,24 +108,65 @@ pub fn rehearse(
     let _serving = server.listen(&socket).map_err(Error::Serve)?;
     let timeout = options.timeout.unwrap_or(default_timeout(choice.accelerator));
     options.say(&format!("booting {} on {} ({})", machine.name, profile.name, choice.accelerator));
-    let run =
-        run::run(&binary, &vm, Watch::new(timeout, preparation.report.is_some())).map_err(Error::Qemu)?;
+    let watch = Watch::new(timeout, prepared.preparation.report.is_some());
+    let seen = run::run(&binary, &vm, watch).map_err(Error::Qemu)?;
 
-    let facts = match &run.verdict {
-        Verdict::Reported(facts) => Some((**facts).clone()),
+    let console = text::plain(&seen.console);
+    let facts = match &seen.verdict {
+        Verdict::Reported(facts) => Some(&**facts),
         _ => None,
     };
-    Ok(Evidence {
-        profile: profile.id.clone(),
-        profile_version: profile.version,
+    let run = Run {
+        hypervisor: format!("QEMU {}", binary.version()),
         accelerator: choice.accelerator,
         accelerator_reason: choice.reason,
-        qemu: binary.version().to_string(),
         hardware: hardware::summary(&vm),
-        preparation,
-        timings: timings(prepare, run.elapsed.as_secs_f64(), facts.as_ref()),
-        outcome: outcome(run, machine, profile),
-    })
+        preparation: prepared.preparation,
+        timings: timings(prepare_ms, milliseconds(seen.elapsed), facts),
+        console: text::tail(&console, CONSOLE_LINES),
+    };
+    Ok(evidence(subject, profile, prepared.os, run, outcome(seen.verdict, &console, machine)))
+}
+
+/// Puts together what was seen.
+fn evidence(
+    subject: &Subject<'_>,
+    profile: &Profile,
+    os: Option<String>,
+    run: Run,
+    outcome: Outcome,
+) -> Evidence {
+    let facts = match &outcome {
+        Outcome::Booted(booted) => booted.facts.as_ref(),
+        Outcome::Failed(failed) => failed.facts.as_ref(),
+    };
+    let os = facts.and_then(|facts| facts.os_name.clone()).or(os);
+    Evidence {
+        format: evidence::FORMAT,
+        grade: grade(profile, run.accelerator, &outcome),
+        control: subject.control,
+        guest: GuestIdentity { name: subject.machine.name.clone(), os },
+        disks: subject.contents.clone(),
+        profile: profile.id.clone(),
+        profile_version: profile.version,
+        release: profile.release.clone(),
+        anyvisor: env!("CARGO_PKG_VERSION").to_string(),
+        finished: Timestamp::now(),
+        run: Some(run),
+        outcome,
+    }
+}
+
+/// What a boot proves: what the profile says, and never more than the same devices where instructions were emulated.
+fn grade(profile: &Profile, accelerator: Accelerator, outcome: &Outcome) -> Grade {
+    let most = match accelerator {
+        Accelerator::Kvm => Grade::Booted,
+        Accelerator::Tcg => Grade::BootedEquivalent,
+    };
+    match (outcome, &profile.rehearsal) {
+        (Outcome::Booted(_), Some(rehearsal)) => rehearsal.grade().min(most),
+        _ => Grade::Failed,
+    }
 }
 
 fn default_timeout(accelerator: Accelerator) -> Duration {
@@ -106,18 +176,12 @@ fn default_timeout(accelerator: Accelerator) -> Duration {
     }
 }
 
-fn outcome(run: Run, machine: &Machine, profile: &Profile) -> Outcome {
-    let console = text::plain(&run.console);
-    let booted = |judged_by, facts, concerns| {
-        let grade = profile.rehearsal.as_ref().map(|rehearsal| rehearsal.grade.clone()).unwrap_or_default();
-        Outcome::Booted(Booted { grade, judged_by, facts, concerns })
-    };
-    let failed = |cause, line, facts| {
-        Outcome::Failed(Failed { cause, line, facts, console_tail: text::tail(&console, TAIL) })
-    };
-    match run.verdict {
+fn outcome(verdict: Verdict, console: &str, machine: &Machine) -> Outcome {
+    let booted = |judged_by, facts, concerns| Outcome::Booted(Booted { judged_by, facts, concerns });
+    let failed = |cause, line, facts| Outcome::Failed(Failed { cause, line, facts });
+    match verdict {
         Verdict::Reported(facts) if facts.is_emergency() => {
-            failed(Cause::EmergencyMode, cause::missing_for_emergency(&console), Some(*facts))
+            failed(Cause::EmergencyMode, cause::missing_for_emergency(console), Some(*facts))
         }
         Verdict::Reported(facts) => {
             let concerns = concerns(&facts, machine);
@@ -155,18 +219,22 @@ fn concerns(facts: &Facts, machine: &Machine) -> Vec<String> {
     concerns
 }
 
-fn timings(prepare: f64, run: f64, facts: Option<&Facts>) -> Timings {
-    let init = facts.and_then(|facts| facts.init_seconds);
-    let multi_user = facts.and_then(|facts| facts.reached_after("multi-user.target"));
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn timings(prepare_ms: u64, run_ms: u64, facts: Option<&Facts>) -> Timings {
+    let init = facts.and_then(|facts| facts.init_ms);
+    let multi_user = facts.and_then(|facts| facts.reached_after_ms("multi-user.target"));
     Timings {
-        prepare,
+        prepare_ms,
         // The report is sent at once: the kernel started its uptime before the report came.
-        firmware_to_kernel: facts
-            .and_then(|facts| facts.uptime_seconds)
-            .map(|uptime| (run - uptime).max(0.0)),
-        kernel_to_init: init,
-        init_to_multi_user: init.zip(multi_user).map(|(init, reached)| (reached - init).max(0.0)),
-        run,
+        firmware_to_kernel_ms: facts
+            .and_then(|facts| facts.uptime_ms)
+            .map(|uptime| run_ms.saturating_sub(uptime)),
+        kernel_to_init_ms: init,
+        init_to_multi_user_ms: init.zip(multi_user).map(|(init, reached)| reached.saturating_sub(init)),
+        run_ms,
     }
 }
 
@@ -178,18 +246,31 @@ mod tests {
     #[test]
     fn timings_come_from_the_guests_own_stamps() {
         let facts = Facts {
-            init_seconds: Some(7.0),
-            uptime_seconds: Some(16.0),
+            init_ms: Some(7000),
+            uptime_ms: Some(16_000),
             targets: vec![Target {
                 unit: "multi-user.target".into(),
                 state: "active".into(),
-                seconds: Some(14.0),
+                reached_ms: Some(14_000),
             }],
             ..Facts::default()
         };
-        let timings = timings(3.0, 20.0, Some(&facts));
-        assert_eq!((timings.firmware_to_kernel, timings.kernel_to_init), (Some(4.0), Some(7.0)));
-        assert_eq!(timings.init_to_multi_user, Some(7.0));
+        let timings = timings(3000, 20_000, Some(&facts));
+        assert_eq!((timings.firmware_to_kernel_ms, timings.kernel_to_init_ms), (Some(4000), Some(7000)));
+        assert_eq!(timings.init_to_multi_user_ms, Some(7000));
+    }
+
+    #[test]
+    fn nothing_is_claimed_above_what_ran() {
+        let kvm = profile::find("kvm").unwrap();
+        let esxi = profile::find("esxi").unwrap();
+        let booted =
+            Outcome::Booted(Booted { judged_by: JudgedBy::Console, facts: None, concerns: Vec::new() });
+        assert_eq!(grade(kvm, Accelerator::Kvm, &booted), Grade::Booted);
+        assert_eq!(grade(kvm, Accelerator::Tcg, &booted), Grade::BootedEquivalent);
+        assert_eq!(grade(esxi, Accelerator::Kvm, &booted), Grade::BootedEquivalent);
+        let failed = Outcome::Failed(Failed { cause: Cause::Hang, line: None, facts: None });
+        assert_eq!(grade(kvm, Accelerator::Kvm, &failed), Grade::Failed);
     }
 
     #[test]

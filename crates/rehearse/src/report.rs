@@ -142,21 +142,21 @@ fn fact(facts: &mut Facts, name: &str, value: &str) {
             .addresses
             .push(Address { interface: Some(word(0)).filter(|name| name != "-"), address: word(1) }),
         "target" => {
-            facts.targets.push(Target { unit: word(0), state: word(1), seconds: microseconds(&word(2)) });
+            facts.targets.push(Target { unit: word(0), state: word(1), reached_ms: microseconds(&word(2)) });
         }
         "failed" => facts.failed_units.push(word(0)),
-        "uptime" => facts.uptime_seconds = seconds(&word(0)),
+        "uptime" => facts.uptime_ms = seconds(&word(0)),
         "stamp" => stamp(facts, &word(0), microseconds(&word(1))),
         _ => {}
     }
 }
 
 /// Takes one of systemd's monotonic timestamps, by the name of its property.
-fn stamp(facts: &mut Facts, property: &str, seconds: Option<f64>) {
+fn stamp(facts: &mut Facts, property: &str, ms: Option<u64>) {
     match property {
-        "InitRDTimestampMonotonic" => facts.initrd_seconds = seconds,
-        "UserspaceTimestampMonotonic" => facts.init_seconds = seconds,
-        "FinishTimestampMonotonic" => facts.finished_seconds = seconds,
+        "InitRDTimestampMonotonic" => facts.initrd_ms = ms,
+        "UserspaceTimestampMonotonic" => facts.init_ms = ms,
+        "FinishTimestampMonotonic" => facts.finished_ms = ms,
         _ => {}
     }
 }
@@ -165,14 +165,16 @@ fn drivers(word: &str) -> Vec<String> {
     word.split(',').filter(|driver| !driver.is_empty() && *driver != "-").map(str::to_string).collect()
 }
 
-/// systemd writes 0 for what has not happened.
-fn microseconds(word: &str) -> Option<f64> {
+/// Microseconds, as milliseconds. systemd writes 0 for what has not happened.
+fn microseconds(word: &str) -> Option<u64> {
     let microseconds: u64 = word.parse().ok().filter(|microseconds| *microseconds > 0)?;
-    Some(microseconds as f64 / 1e6)
+    Some(microseconds / 1000)
 }
 
-fn seconds(word: &str) -> Option<f64> {
-    word.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
+/// Seconds with a fraction, as milliseconds.
+fn seconds(word: &str) -> Option<u64> {
+    let seconds = word.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)?;
+    Some((seconds * 1000.0).round() as u64)
 }
 
 /// The checksum of POSIX's `cksum` (IEEE Std 1003.1, "cksum"): a CRC with the polynomial 0x04C11DB7, most

@@ -13,7 +13,7 @@ const KEPT: usize = 512 << 10;
 const QUIT: Duration = Duration::from_secs(10);
 
 /// How a run went.
-pub(crate) struct Run {
+pub(crate) struct Seen {
     pub(crate) verdict: Verdict,
     /// What the console received.
     pub(crate) console: String,
@@ -22,7 +22,7 @@ pub(crate) struct Run {
 }
 
 /// Runs the guest until there is a verdict, then ends QEMU: the overlays are thrown away, nobody has to shut down.
-pub(crate) fn run(binary: &Binary, vm: &Vm, watch: Watch) -> Result<Run, qemu::Error> {
+pub(crate) fn run(binary: &Binary, vm: &Vm, watch: Watch) -> Result<Seen, qemu::Error> {
     let start = Instant::now();
     let mut guest =
         Guest { process: Process::start(binary, vm)?, watch, start, resets: 0, powered_off: false };
@@ -36,7 +36,7 @@ pub(crate) fn run(binary: &Binary, vm: &Vm, watch: Watch) -> Result<Run, qemu::E
     if let Err(error) = guest.process.quit(QUIT) {
         tracing::debug!(%error, "QEMU was killed after the rehearsal");
     }
-    Ok(Run { verdict, console, elapsed })
+    Ok(Seen { verdict, console, elapsed })
 }
 
 struct Guest {

@@ -100,7 +100,7 @@ fn domain(said: &Machine, profile: &Profile, connections: &[Connection]) -> Valu
         .with("cores", Value::number(cpu.cores_per_socket))
         .with("threads", Value::number(cpu.threads_per_core))
         .maybe("maxSockets", said.max_cpus.map(|most| Value::number(most / per_socket)));
-    let kind = profile.rehearsal.as_ref().map_or(DEFAULT_MACHINE, |rehearsal| rehearsal.machine.as_str());
+    let kind = profile.qemu_machine((&said.firmware).into()).unwrap_or(DEFAULT_MACHINE);
     let asset = said.smbios.asset_tag.as_ref();
     Value::map()
         .with("machine", Value::map().with("type", Value::text(kind)))

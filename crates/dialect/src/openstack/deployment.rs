@@ -102,7 +102,7 @@ impl Deployment {
 
 /// What the properties say is the same for every disk but its bus: Nova reads those of the first.
 fn properties(said: &Machine, profile: &Profile) -> BTreeMap<&'static str, String> {
-    let machine = profile.rehearsal.as_ref().map_or(DEFAULT_MACHINE, |rehearsal| rehearsal.machine.as_str());
+    let machine = profile.qemu_machine((&said.firmware).into()).unwrap_or(DEFAULT_MACHINE);
     let mut properties = BTreeMap::from([
         ("architecture", "x86_64".to_owned()),
         ("hw_machine_type", machine.to_owned()),

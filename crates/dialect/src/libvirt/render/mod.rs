@@ -96,7 +96,7 @@ fn operating_system(
     profile: &Profile,
     options: &RenderOptions,
 ) -> Result<Element, RenderError> {
-    let kind = profile.rehearsal.as_ref().map_or(DEFAULT_MACHINE, |rehearsal| rehearsal.machine.as_str());
+    let kind = profile.qemu_machine((&machine.firmware).into()).unwrap_or(DEFAULT_MACHINE);
     let kind = Element::new("type").with("arch", "x86_64").with("machine", kind).text("hvm");
     let Firmware::Uefi(uefi) = &machine.firmware else {
         return Ok(Element::new("os").child(kind).maybe(identity::smbios_mode(machine)));
