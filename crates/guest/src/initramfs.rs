@@ -10,6 +10,7 @@ pub mod drivers;
 pub mod flavour;
 pub mod kmod_index;
 pub mod modules;
+mod nash;
 
 use compression::Compression;
 use cpio::Kind;

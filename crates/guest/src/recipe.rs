@@ -36,7 +36,7 @@ pub trait Recipe: Sync {
 }
 
 /// Every recipe.
-const RECIPES: &[&dyn Recipe] = &[&linux::InitramfsTools];
+const RECIPES: &[&dyn Recipe] = &[&linux::Linux];
 
 /// The recipe for a guest; `None` when there is none yet.
 pub fn find(inspection: &Inspection) -> Option<&'static dyn Recipe> {

@@ -41,17 +41,24 @@ pub struct Entry {
     pub path: String,
     /// The contents of a file; `None` makes a directory.
     pub contents: Option<Vec<u8>>,
+    /// Whether a file is a program.
+    pub executable: bool,
 }
 
 impl Entry {
     /// A file.
     pub fn file(path: impl Into<String>, contents: impl Into<Vec<u8>>) -> Self {
-        Self { path: path.into(), contents: Some(contents.into()) }
+        Self { path: path.into(), contents: Some(contents.into()), executable: false }
+    }
+
+    /// A file that is a program.
+    pub fn program(path: impl Into<String>, contents: impl Into<Vec<u8>>) -> Self {
+        Self { executable: true, ..Self::file(path, contents) }
     }
 
     /// A directory.
     pub fn directory(path: impl Into<String>) -> Self {
-        Self { path: path.into(), contents: None }
+        Self { path: path.into(), contents: None, executable: false }
     }
 }
 
@@ -196,13 +203,14 @@ impl Read for Counting<'_> {
     }
 }
 
-/// Writes an archive: directories with mode 0755, files with mode 0644, all root's, with no time of their own so that
+/// Writes an archive: directories and programs with mode 0755, files with mode 0644, all root's, with no time of their own so that
 /// the same entries make the same bytes.
 pub fn write(entries: &[Entry]) -> Vec<u8> {
     let mut out = Vec::new();
     // Inode numbers tell hard links, of which there are none: each entry has its own.
     for (inode, entry) in (1u32..).zip(entries) {
         let (mode, links, contents) = match &entry.contents {
+            Some(contents) if entry.executable => (0o100_755, 1, contents.as_slice()),
             Some(contents) => (0o100_644, 1, contents.as_slice()),
             None => (0o040_755, 2, &[][..]),
         };
@@ -242,7 +250,7 @@ mod tests {
             let mut contents = Vec::new();
             data.read_to_end(&mut contents)?;
             let contents = (header.kind == Kind::File).then_some(contents);
-            entries.push(Entry { path: header.name.clone(), contents });
+            entries.push(Entry { path: header.name.clone(), contents, executable: false });
             Ok(())
         })?;
         Ok(entries)
@@ -251,7 +259,7 @@ mod tests {
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let contents = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
         proptest::collection::vec(("[a-z./]{1,40}", contents), 0..12).prop_map(|entries| {
-            entries.into_iter().map(|(path, contents)| Entry { path, contents }).collect()
+            entries.into_iter().map(|(path, contents)| Entry { path, contents, executable: false }).collect()
         })
     }
 

@@ -6,9 +6,9 @@
 
 use super::compression::{self, Compression};
 use super::cpio::{self, Entry, Kind};
-use super::flavour::Facts;
+use super::flavour::{FLAVOURS, Facts, Load};
 use super::modules::{ModuleTree, is_module, name_of};
-use super::{Contents, Error, kmod_index};
+use super::{Contents, Error, kmod_index, nash};
 use crate::fs::FsError;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,13 @@ pub struct Request<'a> {
 /// Whether [`super::read`] has to keep a file for a [`Request`].
 pub fn is_needed(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or(path);
-    path == "conf/modules" || matches!(file, "modules.dep" | "modules.alias" | "modules.softdep")
+    let says_what_to_load = |facts: &Facts| match facts.load {
+        Load::Alias => false,
+        Load::List(own) | Load::Insmod(own) => own == path,
+        Load::Assignment { files, .. } => files.contains(&path),
+    };
+    matches!(file, "modules.dep" | "modules.alias" | "modules.softdep")
+        || FLAVOURS.iter().any(says_what_to_load)
 }
 
 /// Makes the entries of the segment; `None` when the initramfs already loads the modules. `fetch` reads a module by its
@@ -46,30 +52,35 @@ pub fn segment(
     request: &Request<'_>,
     fetch: &mut dyn FnMut(&str) -> Result<Vec<u8>, FsError>,
 ) -> Result<Option<Vec<Entry>>, Error> {
-    let Request { version, tree, contents, load, .. } = *request;
+    let Request { version, tree, contents, flavour, load } = *request;
     if let Some(module) = load.iter().find(|name| !tree.has(name)) {
         return Err(Error::NoModule { module: module.clone(), version: version.into() });
     }
     let place = Place::find(contents, version);
-    let inside = place.modules(contents);
+    let has_indices = !matches!(flavour.load, Load::Insmod(_));
+    let inside = if has_indices { place.modules(contents) } else { nash::modules(contents) };
     let wanted = tree.closure(load.iter().map(String::as_str));
     let missing: BTreeSet<&String> = wanted.iter().filter(|name| !inside.contains_key(*name)).collect();
-    let list = load_list(request);
-    if missing.is_empty() && list.is_none() {
-        return Ok(None);
-    }
 
     let mut entries = Vec::new();
     let mut present = inside;
-    for name in missing {
+    for &name in &missing {
         let Some(module) = tree.get(name) else { continue };
-        let path = format!("{}.ko", module.path.split(".ko").next().unwrap_or(&module.path));
-        entries.push(Entry::file(place.below(&path), module_bytes(&module.path, version, fetch)?));
+        let bytes = module_bytes(&module.path, version, fetch)?;
+        let path = if has_indices {
+            format!("{}.ko", module.path.split(".ko").next().unwrap_or(&module.path))
+        } else {
+            nash::path_of(&module.path)
+        };
+        let full = if has_indices { place.below(&path) } else { path.clone() };
+        entries.push(Entry::file(full, bytes));
         present.insert(name.clone(), path);
     }
-    entries.extend(indices(&place, contents, tree, &present));
-    entries.extend(list);
-    Ok(Some(with_directories(entries, contents)))
+    if has_indices && !missing.is_empty() {
+        entries.extend(indices(&place, contents, tree, &present));
+    }
+    entries.extend(orders(request, &present));
+    Ok((!entries.is_empty()).then(|| with_directories(entries, contents)))
 }
 
 fn module_bytes(
@@ -227,13 +238,23 @@ fn normalise(pattern: &str) -> String {
         .collect()
 }
 
-/// The load list with the modules that it lacks, where the flavour has one; `None` when it lacks none.
-fn load_list(request: &Request<'_>) -> Option<Entry> {
-    let path = request.flavour.load_list?;
-    let before = request.contents.files.get(path).map(Vec::as_slice).unwrap_or_default();
-    let before = String::from_utf8_lossy(before);
-    let after = with_lines(&before, request.load.iter().filter(|name| !request.tree.is_builtin(name)))?;
-    Some(Entry::file(path, after))
+/// The files that say which modules to load, with those that they lack.
+fn orders(request: &Request<'_>, present: &BTreeMap<String, String>) -> Vec<Entry> {
+    let Request { tree, contents, load, .. } = *request;
+    let text = |path: &str| contents.files.get(path).map(|bytes| String::from_utf8_lossy(bytes));
+    let modules = || load.iter().filter(|name| !tree.is_builtin(name));
+    match request.flavour.load {
+        Load::Alias => Vec::new(),
+        Load::List(path) => with_lines(&text(path).unwrap_or_default(), modules())
+            .map(|after| Entry::file(path, after))
+            .into_iter()
+            .collect(),
+        Load::Insmod(path) => nash::script(path, contents, tree, load, present).into_iter().collect(),
+        Load::Assignment { files, key } => files
+            .iter()
+            .filter_map(|path| Some(Entry::program(*path, with_words(&text(path)?, key, modules())?)))
+            .collect(),
+    }
 }
 
 /// A list of modules, one a line, with those of `names` that it lacks; `None` when it lacks none.
@@ -254,6 +275,61 @@ pub fn with_lines<'a>(text: &str, names: impl IntoIterator<Item = &'a String>) -
         }
     }
     (after != text).then_some(after)
+}
+
+/// A script with the words of `names` that the values of `key` lack; `None` when none lacks any, or none is there. A value
+/// stands behind `=`, in quotes or parentheses.
+pub fn with_words<'a>(
+    text: &str,
+    key: &str,
+    names: impl IntoIterator<Item = &'a String> + Clone,
+) -> Option<String> {
+    let with = |line: &str| -> Option<String> {
+        let start = assigned(line, key)?;
+        let (head, value) = line.split_at(start);
+        let close = match value.chars().next()? {
+            '(' => ')',
+            quote @ ('"' | '\'') => quote,
+            _ => return None,
+        };
+        let end = value.get(1..)?.find(close)? + 1;
+        let listed: BTreeSet<String> =
+            value.get(1..end)?.split_whitespace().map(|name| name.replace('-', "_")).collect();
+        let missing: Vec<&str> = names
+            .clone()
+            .into_iter()
+            .map(String::as_str)
+            .filter(|name| !listed.contains(&name.replace('-', "_")))
+            .collect();
+        let blank = if listed.is_empty() { "" } else { " " };
+        let (value, tail) = value.split_at(end);
+        (!missing.is_empty()).then(|| format!("{head}{}{blank}{}{tail}", value.trim_end(), missing.join(" ")))
+    };
+    let mut changed = false;
+    let after: String = text
+        .split_inclusive('\n')
+        .map(|line| match with(line) {
+            Some(after) => {
+                changed = true;
+                after
+            }
+            None => line.to_string(),
+        })
+        .collect();
+    changed.then_some(after)
+}
+
+/// Where the value of `key` starts in a line that assigns it.
+fn assigned(line: &str, key: &str) -> Option<usize> {
+    if line.trim_start().starts_with('#') {
+        return None;
+    }
+    let (at, _) = line.match_indices(key).find(|(at, _)| {
+        let before = line.get(..*at).and_then(|head| head.chars().last());
+        let after = line.get(at + key.len()..).unwrap_or_default();
+        after.starts_with('=') && before.is_none_or(|c| c.is_whitespace())
+    })?;
+    Some(at + key.len() + 1)
 }
 
 /// Puts in front of the entries the directories that they need and the initramfs lacks.

@@ -14,8 +14,12 @@ pub enum Flavour {
     Dracut,
     /// Arch's.
     Mkinitcpio,
-    /// Of older Red Hat and SUSE systems.
+    /// SUSE's, up to SLES 11: a sequence of shell scripts with udev.
     Mkinitrd,
+    /// Red Hat's, up to RHEL 5: one script for the interpreter `nash`, which loads modules by name and has no udev.
+    Nash,
+    /// Alpine's.
+    Mkinitfs,
     /// None of these.
     Unknown,
 }
@@ -29,43 +33,133 @@ pub struct Facts {
     pub name: &'static str,
     /// Paths inside, one of which gives it away.
     pub inside: &'static [&'static str],
-    /// The file inside that lists modules to load before the root is looked for, where the flavour has one; others
-    /// leave it to udev and the aliases.
-    pub load_list: Option<&'static str>,
-    /// The file of the guest that lists modules for the next time that it is made.
-    pub rebuild_list: Option<&'static str>,
+    /// How it comes to load a module before the root is looked for.
+    pub load: Load,
+    /// How the guest keeps a module for the next time that it is made; `None` where its defaults hold all drivers.
+    pub rebuild: Option<Rebuild>,
+    /// The program that makes it anew, for people.
+    pub program: &'static str,
 }
 
-/// All that is known. The facts of initramfs-tools are those of its scripts: `load_modules` of `scripts/functions`
-/// runs `modprobe` for every line of `/conf/modules`; `mkinitramfs` reads `/etc/initramfs-tools/modules`.
+/// How an initramfs comes to load a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// By the aliases of the hardware that the kernel finds: to be in the indices is enough.
+    Alias,
+    /// It is a line of this file.
+    List(&'static str),
+    /// It is a word in the value that these scripts assign to a variable.
+    Assignment {
+        /// The scripts.
+        files: &'static [&'static str],
+        /// The variable.
+        key: &'static str,
+    },
+    /// This script loads it from `/lib` by an `insmod` of its own.
+    Insmod(&'static str),
+}
+
+/// How a guest keeps a module for the next time that its initramfs is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebuild {
+    /// It is a line of this file.
+    Lines(&'static str),
+    /// A file of its own names it.
+    DropIn {
+        /// The file.
+        path: &'static str,
+        /// What stands in front of the modules.
+        before: &'static str,
+        /// What stands behind them.
+        after: &'static str,
+    },
+    /// It is a word in the value of a variable, in quotes or parentheses.
+    Assignment {
+        /// The file.
+        path: &'static str,
+        /// The variable.
+        key: &'static str,
+    },
+    /// `modprobe.conf` calls it the adapter of a disk.
+    Aliases(&'static str),
+}
+
+impl Rebuild {
+    /// The file.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Lines(path)
+            | Self::DropIn { path, .. }
+            | Self::Assignment { path, .. }
+            | Self::Aliases(path) => path,
+        }
+    }
+}
+
+/// All that is known. The facts are those of each program's own scripts: `load_modules` of initramfs-tools'
+/// `scripts/functions` runs `modprobe` for every line of `/conf/modules`; dracut's, Arch's and Alpine's load what matches
+/// the hardware; SUSE's mkinitrd puts its settings and the calls of its scripts into `run_all.sh`; Red Hat's mkinitrd
+/// writes every `insmod` into `init` and takes up every `scsi_hostadapter` of `modprobe.conf`.
 pub const FLAVOURS: &[Facts] = &[
     Facts {
         flavour: Flavour::InitramfsTools,
         name: "initramfs-tools",
         inside: &["conf/initramfs.conf", "conf/arch.conf"],
-        load_list: Some("conf/modules"),
-        rebuild_list: Some("/etc/initramfs-tools/modules"),
+        load: Load::List("conf/modules"),
+        rebuild: Some(Rebuild::Lines("/etc/initramfs-tools/modules")),
+        program: "update-initramfs",
     },
     Facts {
         flavour: Flavour::Dracut,
         name: "dracut",
-        inside: &["usr/lib/dracut/hooks", "lib/dracut/hooks", "usr/lib/dracut/build-parameter.txt"],
-        load_list: None,
-        rebuild_list: None,
+        inside: &[
+            "usr/lib/dracut/hooks",
+            "lib/dracut/hooks",
+            "var/lib/dracut/hooks",
+            "usr/lib/dracut/build-parameter.txt",
+            "lib/dracut/build-parameter.txt",
+            "usr/lib/dracut-lib.sh",
+            "lib/dracut-lib.sh",
+        ],
+        load: Load::Alias,
+        rebuild: Some(Rebuild::DropIn {
+            path: "/etc/dracut.conf.d/anyvisor.conf",
+            before: "add_drivers+=\" ",
+            after: " \"\n",
+        }),
+        program: "dracut",
     },
     Facts {
         flavour: Flavour::Mkinitcpio,
         name: "mkinitcpio",
         inside: &["init_functions"],
-        load_list: None,
-        rebuild_list: None,
+        load: Load::Alias,
+        rebuild: Some(Rebuild::Assignment { path: "/etc/mkinitcpio.conf", key: "MODULES" }),
+        program: "mkinitcpio",
     },
     Facts {
         flavour: Flavour::Mkinitrd,
-        name: "mkinitrd",
+        name: "SUSE's mkinitrd",
         inside: &["mkinitrd.config", "run_all.sh"],
-        load_list: None,
-        rebuild_list: None,
+        load: Load::Assignment { files: &["run_all.sh", "config/start.sh"], key: "RESOLVED_INITRD_MODULES" },
+        rebuild: Some(Rebuild::Assignment { path: "/etc/sysconfig/kernel", key: "INITRD_MODULES" }),
+        program: "mkinitrd",
+    },
+    Facts {
+        flavour: Flavour::Nash,
+        name: "Red Hat's mkinitrd",
+        inside: &["bin/nash", "sbin/nash"],
+        load: Load::Insmod("init"),
+        rebuild: Some(Rebuild::Aliases("/etc/modprobe.conf")),
+        program: "mkinitrd",
+    },
+    Facts {
+        flavour: Flavour::Mkinitfs,
+        name: "mkinitfs",
+        inside: &["sbin/nlplug-findfs", "usr/sbin/nlplug-findfs"],
+        load: Load::Alias,
+        rebuild: None,
+        program: "mkinitfs",
     },
 ];
 

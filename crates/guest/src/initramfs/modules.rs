@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// No module needs more others than this, directly or through them.
+const MAX_CHAIN: usize = 200;
+
 /// The modules of one kernel.
 #[derive(Clone, Debug, Default)]
 pub struct ModuleTree {
@@ -63,8 +66,15 @@ pub fn is_module(path: &str) -> bool {
 impl ModuleTree {
     /// Reads the texts. Lines that make no sense are passed over.
     pub fn parse(texts: Texts<'_>) -> Self {
+        let mut dependencies: BTreeMap<String, Module> = BTreeMap::new();
+        for (name, module) in texts.dep.lines().filter_map(parse_dependency) {
+            match dependencies.get(&name) {
+                Some(other) if precedence(&other.path) <= precedence(&module.path) => {}
+                _ => drop(dependencies.insert(name, module)),
+            }
+        }
         Self {
-            dependencies: texts.dep.lines().filter_map(parse_dependency).collect(),
+            dependencies,
             builtin: texts.builtin.lines().map(|line| name_of(line.trim())).collect(),
             aliases: texts.alias.lines().filter_map(parse_alias).collect(),
             soft_dependencies: texts.softdep.lines().filter_map(parse_soft_dependency).collect(),
@@ -124,6 +134,28 @@ impl ModuleTree {
         found
     }
 
+    /// The modules of [`Self::closure`] in an order in which `insmod` can load them: each behind what it needs.
+    pub fn load_order<'a>(&'a self, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::new();
+        for name in names {
+            self.push_in_order(&name.replace('-', "_"), &mut seen, &mut order);
+        }
+        order
+    }
+
+    fn push_in_order(&self, name: &str, seen: &mut BTreeSet<String>, order: &mut Vec<String>) {
+        let Some(module) = self.dependencies.get(name) else { return };
+        if !seen.insert(name.into()) || seen.len() > MAX_CHAIN {
+            return;
+        }
+        // The last one named is loaded first; older indices name only those that are needed at once.
+        for needed in module.needs.iter().rev() {
+            self.push_in_order(&name_of(needed), seen, order);
+        }
+        order.push(name.into());
+    }
+
     /// The module that an alias without wildcards stands for; itself, when there is none.
     fn by_alias(&self, alias: &str) -> String {
         let name = alias.replace('-', "_");
@@ -135,14 +167,29 @@ impl ModuleTree {
     }
 }
 
+/// The place of a module's directory in `depmod`'s search order, where two have the same name (`depmod.d(5)`, as Red Hat
+/// and SUSE set it).
+fn precedence(path: &str) -> usize {
+    const ORDER: &[&str] = &["updates/", "extra/", "kernel/"];
+    let position = ORDER.iter().position(|start| path.starts_with(start));
+    let is_weak = path.starts_with("weak-updates/");
+    position.unwrap_or(ORDER.len() + usize::from(is_weak))
+}
+
+/// Paths in `modules.dep` are relative to its directory, and were absolute before module-init-tools 3.4.
+fn relative(path: &str) -> &str {
+    let below = path.strip_prefix("/lib/modules/").and_then(|rest| rest.split_once('/'));
+    below.map_or(path, |(_, relative)| relative)
+}
+
 /// A line of `modules.dep`: `path: needed needed`.
 fn parse_dependency(line: &str) -> Option<(String, Module)> {
     let (path, needs) = line.split_once(':')?;
-    let path = path.trim();
+    let path = relative(path.trim());
     if !is_module(path) || !is_tame(path) {
         return None;
     }
-    let needs: Vec<String> = needs.split_whitespace().map(Into::into).collect();
+    let needs: Vec<String> = needs.split_whitespace().map(|path| relative(path).into()).collect();
     if !needs.iter().all(|path| is_tame(path)) {
         return None;
     }
@@ -189,6 +236,26 @@ mod tests {
         });
         let closure: Vec<_> = tree.closure(["virtio-scsi", "ext4", "absent"]).into_iter().collect();
         assert_eq!(closure, ["hash", "scsi_mod", "virtio_scsi"]);
+        assert_eq!(tree.load_order(["virtio_scsi"]), ["scsi_mod", "virtio_scsi"]);
         assert!(tree.has("ext4") && tree.is_builtin("ext4") && !tree.has("passwd") && !tree.has("abs"));
+    }
+
+    #[test]
+    fn the_first_directory_of_depmods_order_wins() {
+        let tree = ModuleTree::parse(Texts {
+            dep: "kernel/x.ko:\nupdates/x.ko:\nweak-updates/y.ko:\nextra/y.ko:\n\
+                  /lib/modules/2.6.18-8.el5/kernel/z.ko: /lib/modules/2.6.18-8.el5/kernel/x.ko\n",
+            ..Texts::default()
+        });
+        let path = |name| tree.get(name).map(|module| module.path.as_str());
+        assert_eq!((path("x"), path("y")), (Some("updates/x.ko"), Some("extra/y.ko")));
+        assert_eq!(path("z"), Some("kernel/z.ko"));
+        assert_eq!(tree.load_order(["z"]), ["x", "z"]);
+    }
+
+    #[test]
+    fn modules_that_need_each_other_end() {
+        let tree = ModuleTree::parse(Texts { dep: "a.ko: b.ko\nb.ko: a.ko\n", ..Texts::default() });
+        assert_eq!(tree.load_order(["a"]), ["b", "a"]);
     }
 }

@@ -1,9 +1,10 @@
-//! Linux guests whose initramfs is made by initramfs-tools: Debian, Ubuntu and what is made of them.
+//! Linux guests, whichever program made their initramfs.
 
 mod devices;
 mod firmware;
 mod initramfs;
 mod nics;
+mod rebuild;
 mod services;
 mod trim;
 
@@ -11,11 +12,10 @@ use super::editor::Editor;
 use super::{Converted, Recipe, RecipeError, Target};
 use crate::fs::{FsError, MountMode, Mounter};
 use crate::initramfs::cpio::Entry;
-use crate::initramfs::flavour::Flavour;
-use crate::inspect::{Family, Inspection};
+use crate::inspect::{Family, Inspection, Kernel};
 
 /// The recipe.
-pub(super) struct InitramfsTools;
+pub(super) struct Linux;
 
 /// One step. Later ones use what earlier ones found.
 type Step = fn(&mut Conversion<'_>) -> Result<(), RecipeError>;
@@ -26,7 +26,7 @@ const STEPS: &[Step] = &[
     nics::pin_names,
     devices::use_stable_names,
     initramfs::add_drivers,
-    initramfs::keep_drivers_at_rebuild,
+    rebuild::keep_drivers,
     firmware::provide_fallback,
     services::mask_foreign,
     trim::discard_free_space,
@@ -42,14 +42,17 @@ struct Conversion<'a> {
     converted: Converted,
 }
 
-impl Recipe for InitramfsTools {
+impl Recipe for Linux {
     fn name(&self) -> &'static str {
-        "linux, initramfs-tools"
+        "linux"
     }
 
     fn applies(&self, inspection: &Inspection) -> bool {
-        let mut images = inspection.kernels.iter().filter_map(|kernel| kernel.initramfs.as_ref());
-        inspection.os.family == Family::Linux && images.any(|image| image.flavour == Flavour::InitramfsTools)
+        let known = |kernel: &Kernel| {
+            let image = kernel.initramfs.as_ref();
+            image.is_some_and(|image| image.flavour.facts().is_some())
+        };
+        inspection.os.family == Family::Linux && inspection.kernels.iter().any(known)
     }
 
     fn convert(

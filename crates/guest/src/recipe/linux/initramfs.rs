@@ -1,13 +1,12 @@
-//! The target's drivers in every initramfs, now and after its next rebuild.
+//! The target's drivers in every initramfs.
 
 use super::{Conversion, during};
+use crate::initramfs;
 use crate::initramfs::cpio::Entry;
 use crate::initramfs::drivers::{self, Packing, Request};
-use crate::initramfs::flavour::Flavour;
 use crate::initramfs::modules::{is_module, name_of};
-use crate::initramfs::{self};
 use crate::inspect::MAX_INITRAMFS;
-use crate::inspect::{Driver, InitramfsFacts, Kernel, build_option, module_tree, read_text};
+use crate::inspect::{Driver, InitramfsFacts, Kernel, build_option, module_tree};
 use crate::recipe::{ConvertedKernel, RecipeError};
 
 const STEP: &str = "add drivers to the initramfs";
@@ -28,10 +27,11 @@ pub(super) fn add_drivers(conversion: &mut Conversion<'_>) -> Result<(), RecipeE
             ));
             continue;
         }
-        match &kernel.initramfs {
-            Some(image) if image.flavour == Flavour::InitramfsTools => {
-                extend(conversion, kernel, image, &load)?
-            }
+        let is_known = |image: &&InitramfsFacts| image.flavour.facts().is_some();
+        match kernel.initramfs.as_ref().filter(is_known) {
+            Some(image) => extend(conversion, kernel, image, &load)?,
+            // What is built in is there without an initramfs.
+            None if load.iter().all(|name| kernel.drivers.get(name) == Some(&Driver::Builtin)) => {}
             _ if index > 0 => {
                 conversion.note(format!("kernel {} has no initramfs to extend", kernel.version))
             }
@@ -42,7 +42,7 @@ pub(super) fn add_drivers(conversion: &mut Conversion<'_>) -> Result<(), RecipeE
 }
 
 /// The modules for every bus that a disk of the target hangs on, in the order in which they are loaded.
-fn wanted(conversion: &Conversion<'_>) -> Result<Vec<String>, RecipeError> {
+pub(super) fn wanted(conversion: &Conversion<'_>) -> Result<Vec<String>, RecipeError> {
     let profile = conversion.target.profile;
     let mut load: Vec<String> = Vec::new();
     for &bus in &conversion.target.disk_buses {
@@ -122,24 +122,6 @@ fn store(
     let original = format!("{directory}/.{name}.anyvisor-orig");
     conversion.editor().replace_keeping(&image.path, &original, extended).map_err(during(STEP))?;
     conversion.undo(format!("mv {original} {}", image.path));
-    Ok(())
-}
-
-/// Lists the modules for the guest's own later rebuilds.
-pub(super) fn keep_drivers_at_rebuild(conversion: &mut Conversion<'_>) -> Result<(), RecipeError> {
-    const STEP: &str = "keep the drivers at a rebuild of the initramfs";
-    let Some(path) = Flavour::InitramfsTools.facts().and_then(|facts| facts.rebuild_list) else {
-        return Ok(());
-    };
-    let Some(newest) = conversion.inspection.kernels.first() else { return Ok(()) };
-    let is_module = |name: &String| newest.drivers.get(name) == Some(&Driver::Module);
-    let load: Vec<String> = wanted(conversion)?.into_iter().filter(is_module).collect();
-    let before = read_text(conversion.mounter.tree(), path).map_err(during(STEP))?.unwrap_or_default();
-    let Some(after) = drivers::with_lines(&before, &load) else { return Ok(()) };
-    conversion.editor().put(path, after.as_bytes(), 0o644).map_err(during(STEP))?;
-    conversion.note(format!("{path} lists {}, so that update-initramfs keeps them", load.join(", ")));
-    let pattern = load.join("$\\|^");
-    conversion.undo(format!("sed -i '/^{pattern}$/d' {path}"));
     Ok(())
 }
 

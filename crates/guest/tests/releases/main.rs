@@ -1,0 +1,92 @@
+//! One row a release: trees made after the documented layouts of distributions that cannot be installed here, converted
+//! from ESXi to KVM with a disk that changes its name. What changed is in the snapshots.
+//!
+//! A row shows that the recipe does what that release's own programs expect by their documentation and source; none of
+//! these guests was booted.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is amiss")]
+
+mod guest_tree;
+mod redhat;
+mod suse;
+
+use guest::fs::memory::MemoryTree;
+use guest::fs::recording::{Edit, Recording};
+use guest::initramfs::{self, drivers};
+use guest::inspect::inspect;
+use guest::recipe::{Converted, Target, find};
+use guest_tree::{Release, machine, tree, volumes};
+use machine::Bus;
+use std::fmt::Write;
+
+/// Every row.
+fn releases() -> Vec<&'static Release> {
+    redhat::RELEASES.iter().chain(suse::RELEASES).collect()
+}
+
+fn convert(tree: MemoryTree) -> (MemoryTree, Converted, Vec<Edit>) {
+    let kvm = profile::find("kvm").unwrap();
+    let mut recording = Recording::new(tree);
+    let inspection = inspect(&mut recording, &volumes()).unwrap().unwrap();
+    let objections = inspection.objections_for(kvm, [Bus::VirtioBlk]);
+    assert!(objections.is_empty(), "{objections:?}");
+    let target = Target::new(kvm, &machine(false), &machine(true));
+    let recipe = find(&inspection).unwrap();
+    let converted = recipe.convert(&mut recording, &inspection, &target).unwrap();
+    let (tree, edits) = recording.finish();
+    (tree, converted, edits)
+}
+
+/// What changed, for a reader: diffs of texts, and what the initramfs got.
+fn report(release: &Release, tree: &mut MemoryTree, converted: &Converted, edits: &[Edit]) -> String {
+    let mut text = String::new();
+    for edit in edits {
+        writeln!(text, "{} {}", edit.action, edit.path).unwrap();
+        if let Some(diff) = &edit.diff {
+            diff.lines().skip(2).for_each(|line| writeln!(text, "    {line}").unwrap());
+        }
+    }
+    let image = guest::fs::GuestFs::read(tree, release.initramfs, 1 << 24).unwrap();
+    let contents = initramfs::read(&image, |path| !path.ends_with(".ko") && !path.ends_with(".bin")).unwrap();
+    let before = initramfs::read(&release.initramfs(), |_| true).unwrap();
+    writeln!(text, "inside the initramfs").unwrap();
+    for (path, kind) in &contents.paths {
+        let is_same =
+            before.paths.get(path) == Some(kind) && before.files.get(path) == contents.files.get(path);
+        let is_index = path.contains("/modules.") || drivers_only(path);
+        if !is_same && !is_index {
+            let now = contents.files.get(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            writeln!(text, "  {path}").unwrap();
+            now.iter().flat_map(|now| now.lines()).for_each(|line| writeln!(text, "    {line}").unwrap());
+        }
+    }
+    writeln!(
+        text,
+        "modules added: {}",
+        converted.kernels.iter().flat_map(|kernel| &kernel.modules).cloned().collect::<Vec<_>>().join(" ")
+    )
+    .unwrap();
+    for note in converted.notes.iter().filter(|note| !note.contains("KiB")) {
+        writeln!(text, "note: {note}").unwrap();
+    }
+    for undo in &converted.how_to_undo {
+        writeln!(text, "undo: {undo}").unwrap();
+    }
+    text
+}
+
+/// Modules are listed by name.
+fn drivers_only(path: &str) -> bool {
+    path.contains(".ko") || drivers::is_needed(path) && path.contains("modules.")
+}
+
+#[test]
+fn every_release_is_converted_once() {
+    for release in releases() {
+        let (mut tree, converted, edits) = convert(tree(release));
+        let text = report(release, &mut tree, &converted, &edits);
+        insta::assert_snapshot!(release.id, text);
+        let (_, again, edits) = convert(tree);
+        assert!(edits.is_empty(), "{} changes when it is converted again: {edits:?}", release.id);
+        assert!(again.how_to_undo.is_empty(), "{}: {again:?}", release.id);
+    }
+}
