@@ -2,6 +2,7 @@
 
 use crate::disk::Disk;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dialect::package::OpenOptions;
 use profile::Profile;
 use std::path::PathBuf;
 
@@ -67,14 +68,32 @@ pub(crate) struct Describe {
     pub(crate) json: bool,
 }
 
+/// Where the disks of a source may lie.
+#[derive(Debug, Args)]
+pub(crate) struct Access {
+    /// A directory below which its disks may lie too, beside the description's own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) within: Vec<PathBuf>,
+    /// A block device that the description may name (`/dev/vg0/web`), or a directory below /dev with such devices; no other is
+    /// read
+    #[arg(long, value_name = "PATH")]
+    pub(crate) allow_device: Vec<PathBuf>,
+}
+
+impl From<&Access> for OpenOptions {
+    fn from(access: &Access) -> Self {
+        Self { within: access.within.clone(), devices: access.allow_device.clone() }
+    }
+}
+
 /// `anyvisor inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// What `anyvisor sources` lists: a description, a package, a directory of one, or a lone disk image
     pub(crate) source: PathBuf,
-    /// A directory below which its disks may lie too, beside the description's own
-    #[arg(long, value_name = "DIR")]
-    pub(crate) within: Vec<PathBuf>,
+    /// Where its disks may lie.
+    #[command(flatten)]
+    pub(crate) access: Access,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -119,9 +138,9 @@ pub(crate) struct Convert {
     /// `@FILE`
     #[arg(long, value_name = "SOURCE=TARGET")]
     pub(crate) map_storage: Vec<String>,
-    /// A directory below which the source's disks may lie too, beside the description's own
-    #[arg(long, value_name = "DIR")]
-    pub(crate) within: Vec<PathBuf>,
+    /// Where the source's disks may lie.
+    #[command(flatten)]
+    pub(crate) access: Access,
     /// Convert the disks and the description, and leave the guest inside as it is
     #[arg(long)]
     pub(crate) disks_only: bool,

@@ -62,7 +62,7 @@ fn convert(
     let conversion = Conversion {
         source,
         output,
-        within: &args.within,
+        open: &(&args.access).into(),
         profile: args.to,
         request: Request {
             name: args.name.clone(),

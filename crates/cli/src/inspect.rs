@@ -10,7 +10,8 @@ use migrate::plan::{DiskFacts, Facts};
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Result<Exit> {
-    let facts = migrate::inspect::inspect(&args.source, &args.within, progress::reporter().as_ref())?;
+    let facts =
+        migrate::inspect::inspect(&args.source, &(&args.access).into(), progress::reporter().as_ref())?;
     match args.json {
         true => print_json(&facts)?,
         false => print(&text(&facts))?,

@@ -10,7 +10,7 @@ use crate::request::Request;
 use crate::stage::Stage;
 use crate::timeline::Timeline;
 use appliance::Appliance;
-use dialect::package::VerifiedDigest;
+use dialect::package::{OpenOptions, VerifiedDigest};
 use guest::fs::Mounter as _;
 use guest::fs::recording::Recording;
 use guest::inspect::Inspection;
@@ -19,14 +19,14 @@ use machine::Objection;
 use profile::Profile;
 use rehearse::Evidence;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is asked of a conversion.
 pub struct Conversion<'a> {
     /// The source; only read.
     pub source: &'a Path,
-    /// Directories below which the source's disks may lie too, beside its own.
-    pub within: &'a [PathBuf],
+    /// Where the source's disks may lie, beside its own directory.
+    pub open: &'a OpenOptions,
     /// The directory that receives the target.
     pub output: &'a Path,
     /// The target's hypervisor.
@@ -86,7 +86,7 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
         return Err(Error::Refused { source_path: conversion.source.to_path_buf(), objections });
     }
     let mut timings = Timeline::default();
-    let opened = timings.time("open the source", || Opened::open(conversion.source, conversion.within))?;
+    let opened = timings.time("open the source", || Opened::open(conversion.source, conversion.open))?;
     let (prepared, digests) = std::thread::scope(|scope| {
         let digests = scope.spawn(|| verify(&opened, conversion.source, reporter));
         let prepared = prepare(conversion, &opened, &mut timings, reporter);

@@ -4,16 +4,17 @@ use crate::error::Result;
 use crate::opened::Opened;
 use crate::plan::Facts;
 use crate::reporter::Reporter;
-use std::path::{Path, PathBuf};
+use dialect::package::OpenOptions;
+use std::path::Path;
 
 /// What `source` is: its machine, its disks, and the system inside them.
 ///
-/// Its disks may lie below the directories of `within` too.
+/// Its disks may lie where `options` allow, too.
 ///
 /// # Errors
 /// When it cannot be read, or the appliance that looks inside cannot be started.
-pub fn inspect(source: &Path, within: &[PathBuf], reporter: &dyn Reporter) -> Result<Facts> {
-    let opened = Opened::open(source, within)?;
+pub fn inspect(source: &Path, options: &OpenOptions, reporter: &dyn Reporter) -> Result<Facts> {
+    let opened = Opened::open(source, options)?;
     let volumes = opened.volumes()?;
     let found = opened.inspect(&volumes, reporter)?;
     Ok(opened.facts(found))

@@ -11,7 +11,7 @@ use guest::inspect::Inspection;
 use guest::volume::{self, Volume};
 use image::Image;
 use machine::{Disk, Objection};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -34,11 +34,10 @@ impl Opened {
     ///
     /// # Errors
     /// [`Error::Source`] when the package or one of its disks cannot be read.
-    pub(crate) fn open(source: &Path, within: &[PathBuf]) -> Result<Self> {
+    pub(crate) fn open(source: &Path, options: &OpenOptions) -> Result<Self> {
         source.metadata().map_err(|error| Error::io("open", source, error))?;
-        let options = OpenOptions { within: within.to_vec() };
         let mut package =
-            Package::open_with(source, &options).map_err(|error| Error::package(source, error))?;
+            Package::open_with(source, options).map_err(|error| Error::package(source, error))?;
         let mut disks = Vec::new();
         let mut overlays = Vec::new();
         let mut losses = Vec::new();

@@ -29,7 +29,7 @@ pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &O
         return rehearse_files(directory, &manifest.plan, &manifest.disks, profile, options);
     }
     let profile = profile.map_or_else(|| known(DEFAULT), Ok)?;
-    let opened = Opened::open(path, &[])?;
+    let opened = Opened::open(path, &Default::default())?;
     let adapted = adapt(&opened.package.machine, profile);
     if !adapted.objections.is_empty() {
         return Err(Error::Refused { source_path: path.to_path_buf(), objections: adapted.objections });

@@ -31,8 +31,7 @@ pub(super) fn open(named: &Named, dialect: &'static Dialect) -> Result<Package> 
     if parsed.machine.disks.len() > MAX_DISKS {
         return Err(Error::TooManyDisks { path: named.path.clone(), disks: parsed.machine.disks.len() });
     }
-    let gate: Arc<dyn Gate> =
-        Arc::new(LocalGate::new(&named.path, Arc::clone(&named.gate), &named.options.within)?);
+    let gate: Arc<dyn Gate> = Arc::new(LocalGate::new(&named.path, Arc::clone(&named.gate), &named.options)?);
     let names = parsed.machine.disks.iter().filter_map(|disk| disk.source.clone());
     let files = names
         .map(|name| PackagedFile { size: gate.open(&name).ok().map(|disk| disk.size()), name })

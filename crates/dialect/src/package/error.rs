@@ -263,7 +263,9 @@ impl Error {
             Self::DeltaDisk { .. } => {
                 "remove the snapshots on the source, or clone the machine, and export it again"
             }
-            Self::Disk { .. } => "check that every file of the disk was copied, whole and under its own name",
+            Self::Disk { source, .. } => source
+                .remedy()
+                .unwrap_or("check that every file of the disk was copied, whole and under its own name"),
             Self::Read { .. } => "check that the file can be read",
             Self::TooLarge { .. } | Self::Manifest { .. } | Self::Algorithm { .. } => {
                 "check that the package was copied whole and as it is, or remove the .mf file to go on without it"

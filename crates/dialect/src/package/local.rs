@@ -1,6 +1,7 @@
 //! The files that a description names by paths of the host that it comes from.
 
-use super::{Error, Result};
+use super::devices::{self, Devices};
+use super::{Error, OpenOptions, Result};
 use block::BlockRead;
 use image::{DirectoryGate, Gate, GateError, GateReason};
 use std::path::{Path, PathBuf};
@@ -17,13 +18,15 @@ pub(super) struct LocalGate {
     own: Arc<dyn Gate>,
     /// Where the ends of a name are looked for: that directory, then the others.
     roots: Vec<(PathBuf, Arc<dyn Gate>)>,
+    /// The devices that may be read.
+    devices: Devices,
 }
 
 /// The most directories of a name that are looked for.
 const MAX_PARTS: usize = 32;
 
 impl LocalGate {
-    pub(super) fn new(description: &Path, own: Arc<dyn Gate>, within: &[PathBuf]) -> Result<Self> {
+    pub(super) fn new(description: &Path, own: Arc<dyn Gate>, options: &OpenOptions) -> Result<Self> {
         let refused = |path: &Path| {
             let path = path.to_path_buf();
             move |source| Error::Path { path, source }
@@ -36,11 +39,11 @@ impl LocalGate {
         {
             roots.push((parent.to_path_buf(), Arc::new(gate)));
         }
-        for path in within {
+        for path in &options.within {
             let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             roots.push((absolute, Arc::new(DirectoryGate::new(path).map_err(refused(path))?)));
         }
-        Ok(Self { own, roots })
+        Ok(Self { own, roots, devices: Devices::new(&options.devices)? })
     }
 
     /// What `find` makes of the first place where the file may be.
@@ -115,15 +118,22 @@ impl Gate for LocalGate {
         if !elsewhere || name.contains("://") {
             return Err(refusal);
         }
-        self.first(name, |gate, end| gate.open(end).ok()).ok_or(refusal)
+        if let Some(opened) = self.devices.open(name) {
+            return opened;
+        }
+        let is_device = devices::is_named(name);
+        self.first(name, |gate, end| gate.open(end).ok()).ok_or_else(|| match is_device {
+            true => GateError::new(name, GateReason::Device),
+            false => refusal,
+        })
     }
 
     fn describe(&self, name: &str) -> PathBuf {
         if self.own.open(name).is_ok() {
             return self.own.describe(name);
         }
-        let found = self.first(name, |gate, end| gate.open(end).is_ok().then(|| gate.describe(end)));
-        found.unwrap_or_else(|| PathBuf::from(name))
+        let file = || self.first(name, |gate, end| gate.open(end).is_ok().then(|| gate.describe(end)));
+        self.devices.find(name).or_else(file).unwrap_or_else(|| PathBuf::from(name))
     }
 
     fn names(&self, directory: &str) -> Vec<String> {
@@ -147,7 +157,8 @@ mod tests {
         let description = machines.join("a.xml");
         let gate = |within: &[PathBuf]| {
             let own = Arc::new(DirectoryGate::new(&machines).unwrap());
-            LocalGate::new(&description, own, within).unwrap()
+            let options = OpenOptions { within: within.to_vec(), ..OpenOptions::default() };
+            LocalGate::new(&description, own, &options).unwrap()
         };
         let size = |name: &str| gate(&[]).open(name).map(|disk| disk.size()).ok();
         assert_eq!(size(r"D:\Hyper-V\VIRTUAL HARD DISKS\web.vhdx"), Some(1));

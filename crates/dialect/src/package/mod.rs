@@ -6,6 +6,7 @@
 
 mod chunks;
 mod described;
+mod devices;
 mod directory;
 mod error;
 mod local;
@@ -58,11 +59,13 @@ pub struct Package {
     manifest: Option<Manifest>,
 }
 
-/// What the user allows while a package is opened.
+/// What the user allows and chooses while a package is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Directories below which a description's disks may lie too, beside its own.
     pub within: Vec<PathBuf>,
+    /// Block devices that a description may name, and directories of them (`/dev/vg0`). It may name no others.
+    pub devices: Vec<PathBuf>,
 }
 
 /// What is known of a package beside its machine.

@@ -78,6 +78,9 @@ pub enum GateReason {
         /// What it is, with its article.
         kind: &'static str,
     },
+    /// A block device that the user did not allow.
+    #[error("it is the name of a block device, and none is read that was not allowed")]
+    Device,
     /// Nothing has that name.
     #[error("there is no such file in {}", root.display())]
     Missing {
@@ -118,6 +121,10 @@ impl GateError {
                 "put the file that it names into the directory of the image, and correct the name"
             }
             GateReason::NotAFile { .. } => "copy its contents into a regular file beside the image",
+            GateReason::Device => {
+                "allow it by its path, or all devices of its directory: --allow-device /dev/VG; or copy it into a file beside the \
+                 description"
+            }
             GateReason::Missing { .. } => {
                 "copy every file of the disk into one directory, under its original name"
             }

@@ -32,7 +32,7 @@ fn convert(
     let conversion = Conversion {
         source,
         output,
-        within: &[],
+        open: &Default::default(),
         profile,
         request: Request { packing: packing.map(str::to_owned), disks_only: true, ..Request::default() },
         dry_run: false,

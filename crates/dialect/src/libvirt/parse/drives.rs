@@ -19,6 +19,7 @@ struct Places {
 pub(super) fn read(reading: &mut Reading<'_>, devices: Element<'_>) -> Result<(), Error> {
     let mut places = Places { scsi: BTreeMap::new(), default: default_scsi(reading), taken: BTreeSet::new() };
     scsi_controllers(reading, devices, &mut places)?;
+    let raw = is_raw_by_default(reading.domain);
     for node in devices.devices("disk")? {
         let device = node.attribute("device").unwrap_or("disk");
         let attachment = attachment(node, device, &mut places, &mut reading.losses);
@@ -27,11 +28,19 @@ pub(super) fn read(reading: &mut Reading<'_>, devices: Element<'_>) -> Result<()
             "floppy" => reading.machine.removables.push(removable(node, RemovableKind::Floppy, attachment)),
             _ => {
                 let number = reading.machine.disks.len() + 1;
-                reading.machine.disks.push(disk(node, device, number, attachment, &mut reading.losses));
+                let mut disk = disk(node, device, number, attachment, &mut reading.losses);
+                disk.format = disk.format.or_else(|| raw.then(|| "raw".to_owned()));
+                reading.machine.disks.push(disk);
             }
         }
     }
     Ok(())
+}
+
+/// Whether a disk whose format is not said is raw. libvirt never probes one for QEMU or Xen: what a guest wrote to its
+/// disk's beginning is not to be believed. On the hosts of others, which libvirt only asks, the image itself says it.
+fn is_raw_by_default(domain: Element<'_>) -> bool {
+    matches!(domain.peek("type"), None | Some("qemu" | "kvm" | "hvf" | "xen"))
 }
 
 /// What libvirt takes when a controller's model is not said: LSI Logic on a PC.
@@ -368,6 +377,23 @@ mod tests {
         let virtio =
             "<controller type='scsi' index='0' model='virtio-scsi'/><disk><target dev='sdb'/></disk>";
         assert_eq!(machine(virtio).0.disks[0].attachment.bus, Bus::Scsi(ScsiModel::VirtioScsi));
+    }
+
+    #[test]
+    fn a_disk_of_which_nothing_is_said_is_raw_where_libvirt_runs_it() {
+        let format = |domain: &str, driver: &str| {
+            let text = format!(
+                "<domain {domain}><memory>1</memory><os><type>hvm</type></os><devices><disk type='file'>{driver}\
+                 <source file='/a'/><target dev='vda'/></disk></devices></domain>"
+            );
+            parse(text.as_bytes()).unwrap().machine.disks[0].format.clone()
+        };
+        for domain in ["", "type='kvm'", "type='qemu'", "type='xen'"] {
+            assert_eq!(format(domain, "").as_deref(), Some("raw"), "{domain}");
+            assert_eq!(format(domain, "<driver name='qemu' cache='none'/>").as_deref(), Some("raw"));
+            assert_eq!(format(domain, "<driver name='qemu' type='qcow2'/>").as_deref(), Some("qcow2"));
+        }
+        assert_eq!(format("type='vmware'", ""), None);
     }
 
     #[test]
