@@ -4,6 +4,7 @@ mod boot;
 mod devices;
 mod display;
 mod fstab;
+mod hardware_names;
 mod kernels;
 mod network;
 mod objections;
@@ -21,6 +22,7 @@ pub use os::{Family, Os};
 pub use services::InstalledService;
 
 pub(crate) use devices::split_name;
+pub(crate) use hardware_names::{find_by_hardware, split_hardware_name};
 pub(crate) use kernels::{MAX_INITRAMFS, build_option, module_tree};
 pub(crate) use text::{read_text, sorted_names};
 
@@ -28,6 +30,7 @@ use crate::fs::{MountMode, Mounter, Result};
 use crate::volume::{Content, Origin, Volume, VolumeId};
 use machine::Objection;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A guest, as its files describe it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +50,10 @@ pub struct Inspection {
     pub boot: Option<BootLoader>,
     /// `/etc/fstab`.
     pub fstab: Vec<FstabEntry>,
+    /// Which disk each name means that `/etc/fstab` makes from the hardware (`by-id/…`, `by-path/…`), as far as that can be
+    /// concluded; disks count from 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hardware_names: BTreeMap<String, u32>,
     /// Where it resumes from, as configured: `UUID=…`, `/dev/sda2`.
     pub resume: Option<String>,
     /// The network interfaces that its configuration names.
@@ -145,6 +152,7 @@ impl Inspection {
             kernels: Vec::new(),
             boot: None,
             fstab: Vec::new(),
+            hardware_names: BTreeMap::new(),
             resume: None,
             interfaces: Vec::new(),
             services: Vec::new(),
@@ -159,6 +167,11 @@ impl Inspection {
     /// Fills in what a Linux tree says, once its root is mounted.
     fn linux(&mut self, mounter: &mut dyn Mounter, volumes: &[Volume]) -> Result<()> {
         self.fstab = fstab::read(mounter.tree(), volumes)?;
+        let root = self.mounts.first().map(|mounted| mounted.volume);
+        self.hardware_names = hardware_names::conclude(&self.fstab, root, &self.volumes);
+        for entry in self.fstab.iter_mut().filter(|entry| entry.volume.is_none()) {
+            entry.volume = find_by_hardware(&entry.device, &self.hardware_names, &self.volumes);
+        }
         self.mount_rest(mounter);
         for mounted in &self.mounts {
             if let Some(bytes) = mounter.free_space(&mounted.at)? {

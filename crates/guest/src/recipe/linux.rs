@@ -2,8 +2,11 @@
 
 mod devices;
 mod firmware;
+mod grub_environment;
 mod initramfs;
+mod names;
 mod nics;
+mod paths;
 mod rebuild;
 mod services;
 mod trim;
@@ -37,7 +40,7 @@ struct Conversion<'a> {
     mounter: &'a mut dyn Mounter,
     inspection: &'a Inspection,
     target: &'a Target,
-    /// Files that every initramfs has to have as well.
+    /// Files for the udev of every initramfs that has one.
     inside_initramfs: Vec<Entry>,
     converted: Converted,
 }

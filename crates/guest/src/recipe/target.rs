@@ -18,6 +18,8 @@ pub struct Target {
     pub old_nics: Vec<Nic>,
     /// Linux's names of whole disks that change: `sda` → `vda`. Those that stay are not listed.
     pub renamed: BTreeMap<String, String>,
+    /// Linux's names of the whole disks as they will be, in their order.
+    pub disk_names: Vec<String>,
     /// Whether UEFI starts it.
     pub uefi: bool,
 }
@@ -33,13 +35,14 @@ impl Target {
         }
         let old = linux_names(&source.disks);
         let new = linux_names(&target.disks);
-        let renamed = old.into_iter().zip(new).filter(|(old, new)| old != new).collect();
+        let renamed = old.into_iter().zip(new.clone()).filter(|(old, new)| old != new).collect();
         Self {
             profile,
             disk_buses,
             nics: target.nics.clone(),
             old_nics: source.nics.clone(),
             renamed,
+            disk_names: new,
             uefi: matches!(target.firmware, Firmware::Uefi(_)),
         }
     }

@@ -1,9 +1,10 @@
 //! The target's drivers in every initramfs.
 
-use super::{Conversion, during};
+use super::{Conversion, devices, during};
 use crate::initramfs;
 use crate::initramfs::cpio::Entry;
 use crate::initramfs::drivers::{self, Packing, Request};
+use crate::initramfs::flavour::Flavour;
 use crate::initramfs::modules::{is_module, name_of};
 use crate::inspect::MAX_INITRAMFS;
 use crate::inspect::{Driver, InitramfsFacts, Kernel, build_option, module_tree};
@@ -67,20 +68,30 @@ fn extend(
     let version = kernel.version.as_str();
     let broken = |source| RecipeError::Initramfs { path: image.path.clone(), source: Box::new(source) };
     let Some(flavour) = image.flavour.facts() else { return Ok(()) };
-    let extra = conversion.inside_initramfs.clone();
+    let has_udev = matches!(image.flavour, Flavour::InitramfsTools | Flavour::Dracut | Flavour::Mkinitcpio);
+    let extra = if has_udev { conversion.inside_initramfs.clone() } else { Vec::new() };
     let is_extra = |path: &str| extra.iter().any(|entry| entry.path == path);
 
+    let names = conversion.names();
     let tree = conversion.mounter.tree();
     let modules = module_tree(tree, version).map_err(during(STEP))?;
     let has_gzip = build_option(tree, version, "CONFIG_RD_GZIP").map_err(during(STEP))?;
     let packing = if has_gzip == Some(false) { Packing::Plain } else { Packing::Gzip };
     let bytes = tree.read(&image.path, MAX_INITRAMFS).map_err(during(STEP))?;
-    let contents =
-        initramfs::read(&bytes, |path| drivers::is_needed(path) || is_extra(path)).map_err(broken)?;
+    let is_wanted = |path: &str| drivers::is_needed(path) || is_extra(path) || devices::may_name_disks(path);
+    let mut contents = initramfs::read(&bytes, is_wanted).map_err(broken)?;
+    let renamed = devices::replace_inside(&names, image, &mut contents);
 
     let request = Request { version, tree: &modules, contents: &contents, flavour, load };
     let mut fetch = |path: &str| tree.read(&format!("/lib/modules/{version}/{path}"), MAX_MODULE);
     let mut entries = drivers::segment(&request, &mut fetch).map_err(broken)?.unwrap_or_default();
+    // What loads the drivers may be a file that names disks as well: it is then among the entries already.
+    entries.extend(
+        renamed
+            .into_iter()
+            .filter(|new| !entries.iter().any(|entry| entry.path == new.path))
+            .collect::<Vec<_>>(),
+    );
     let differs = |entry: &&Entry| contents.files.get(&entry.path) != entry.contents.as_ref();
     let new: Vec<Entry> = extra.iter().filter(differs).cloned().collect();
     if !new.is_empty() {
