@@ -57,6 +57,10 @@ pub struct Profile {
     /// How a machine is packed, the usual way first. Empty for what is only a source.
     #[serde(default)]
     pub packing: Vec<Packing>,
+    /// Linux's names of consoles that a guest has to be told of to write to them: `hvc0`. A display and serial ports are not
+    /// among them.
+    #[serde(default)]
+    pub consoles: Vec<String>,
     /// What its own guest software is called: inert on any other hypervisor.
     #[serde(default)]
     pub guest_services: Vec<GuestService>,

@@ -24,6 +24,9 @@ pub struct Interface {
     pub dhcp: bool,
     /// The hardware address by which it is chosen.
     pub mac: Option<MacAddress>,
+    /// The interfaces that it is made of: members of a bond or a bridge, what a VLAN lies on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
 }
 
 /// A program that configures the network.
@@ -63,17 +66,31 @@ impl Interface {
             addresses: Vec::new(),
             dhcp: false,
             mac: None,
+            over: Vec::new(),
         }
     }
 
     /// Its name, when it is one that a network card could have: no pattern, no bridge or tunnel.
     pub fn card_name(&self) -> Option<&str> {
-        let name = self.name.as_deref()?;
-        let is_card = ["en", "eth", "wan", "lan", "net", "nic"].iter().any(|prefix| name.starts_with(prefix))
-            && (1..=15).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-        is_card.then_some(name)
+        self.name.as_deref().filter(|name| is_card(name))
     }
+
+    /// The names of the cards that its configuration needs: its own, or those that it is made of.
+    pub fn cards(&self) -> Vec<&str> {
+        // `eth0.100` is a VLAN on `eth0`, `eth0:1` a further address of it.
+        let base = self.name.as_deref().and_then(|name| name.split(['.', ':']).next());
+        let over = self.over.iter().map(String::as_str);
+        let mut cards: Vec<&str> = base.into_iter().chain(over).filter(|name| is_card(name)).collect();
+        cards.dedup();
+        cards
+    }
+}
+
+/// Whether a network card could have that name: it is no pattern, no bridge, no tunnel.
+fn is_card(name: &str) -> bool {
+    ["en", "eth", "wan", "lan", "net", "nic"].iter().any(|prefix| name.starts_with(prefix))
+        && (1..=15).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// Everything that is configured, program by program.

@@ -1,10 +1,14 @@
 //! Linux guests, whichever program made their initramfs.
 
+mod cloud_init;
+mod consoles;
 mod devices;
 mod firmware;
 mod grub_environment;
 mod initramfs;
+mod lvm;
 mod names;
+mod net_rules;
 mod nics;
 mod paths;
 mod rebuild;
@@ -27,7 +31,10 @@ type Step = fn(&mut Conversion<'_>) -> Result<(), RecipeError>;
 /// discarded when nothing more is written.
 const STEPS: &[Step] = &[
     nics::pin_names,
+    cloud_init::leave_network,
     devices::use_stable_names,
+    lvm::forget_devices,
+    consoles::name_consoles,
     initramfs::add_drivers,
     rebuild::keep_drivers,
     firmware::provide_fallback,

@@ -7,6 +7,8 @@ use crate::inspect::text::{read_text, sorted_names};
 const MAIN: &str = "/etc/network/interfaces";
 /// Files may take in others; no configuration has more of them.
 const MAX_FILES: usize = 256;
+/// Options that say what an interface is made of; `_` in them is as good as `-`.
+const OVER: &[&str] = &["bond-slaves", "slaves", "bridge-ports", "vlan-raw-device"];
 
 pub(super) fn read(fs: &mut dyn GuestFs) -> Result<Vec<Interface>> {
     let mut interfaces: Vec<Interface> = Vec::new();
@@ -36,6 +38,10 @@ pub(super) fn read(fs: &mut dyn GuestFs) -> Result<Vec<Interface>> {
                 }
                 ["hwaddress", .., mac] => {
                     current.iter_mut().for_each(|interface| interface.mac = mac.parse().ok());
+                }
+                [key, over @ ..] if OVER.contains(&key.replace('_', "-").as_str()) => {
+                    let over = over.iter().map(ToString::to_string);
+                    current.iter_mut().for_each(|interface| interface.over.extend(over.clone()));
                 }
                 _ => {}
             }

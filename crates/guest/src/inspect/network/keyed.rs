@@ -16,6 +16,7 @@ pub(super) fn network_manager(fs: &mut dyn GuestFs) -> Result<Vec<Interface>> {
             for (key, value) in values {
                 match (section.as_str(), key.as_str()) {
                     ("connection", "interface-name") => interface.name = Some(value),
+                    ("vlan", "parent") => interface.over.push(value),
                     ("ethernet" | "802-3-ethernet", "mac-address") => interface.mac = value.parse().ok(),
                     ("ipv4" | "ipv6", "method") => interface.dhcp |= value == "auto",
                     ("ipv4" | "ipv6", key) if key.starts_with("address") => {
@@ -69,8 +70,18 @@ pub(super) fn ifcfg(fs: &mut dyn GuestFs) -> Result<Vec<Interface>> {
             interface.dhcp = assignment(&text, "BOOTPROTO").is_some_and(|value| value.starts_with("dhcp"));
             interface.addresses.extend(assignment(&text, "IPADDR"));
             interface.mac = assignment(&text, "HWADDR").and_then(|mac| mac.parse().ok());
+            interface.over = text.lines().filter_map(members).flatten().collect();
             interfaces.push(interface);
         }
     }
     Ok(interfaces)
+}
+
+/// What a line of an `ifcfg` file says that the interface is made of.
+fn members(line: &str) -> Option<Vec<String>> {
+    let (key, value) = line.trim().split_once('=')?;
+    let is_one =
+        matches!(key, "PHYSDEV" | "ETHERDEVICE" | "BRIDGE_PORTS") || key.starts_with("BONDING_SLAVE");
+    let value = value.trim_matches(['"', '\'']);
+    is_one.then(|| value.split_whitespace().map(Into::into).collect())
 }

@@ -2,7 +2,7 @@
 
 use super::names::{Names, Place, Replaced, Spelling};
 use super::paths::expand;
-use super::{Conversion, during, grub_environment};
+use super::{Conversion, during, grub_environment, lvm};
 use crate::initramfs::Contents;
 use crate::initramfs::cpio::Entry;
 use crate::initramfs::flavour::Flavour;
@@ -17,6 +17,8 @@ const FILES: &[(&str, Place)] = &[
     ("/etc/crypttab", Place::Field(1)),
     ("/etc/mdadm.conf", Place::Members),
     ("/etc/mdadm/mdadm.conf", Place::Members),
+    ("/etc/lvm/lvm.conf", Place::Filters),
+    ("/etc/lvm/lvmlocal.conf", Place::Filters),
     ("/etc/initramfs-tools/conf.d/resume", Place::Value),
     ("/etc/default/grub", Place::Value),
     ("/etc/default/grub.d/*.cfg", Place::Value),
@@ -50,6 +52,10 @@ const INSIDE: &[(Flavour, &str, &str, Place)] = &[
     (Flavour::Dracut, "etc/fstab", "", Place::Field(0)),
     (Flavour::Dracut, "etc/crypttab", "", Place::Field(1)),
     (Flavour::Dracut, "etc/mdadm.conf", "", Place::Members),
+    (Flavour::Dracut, "etc/lvm/lvm", ".conf", Place::Filters),
+    (Flavour::InitramfsTools, "etc/lvm/lvm", ".conf", Place::Filters),
+    (Flavour::Mkinitrd, "etc/lvm/lvm", ".conf", Place::Filters),
+    (Flavour::Nash, "etc/lvm/lvm", ".conf", Place::Filters),
     (Flavour::Mkinitrd, "run_all.sh", "", Place::Value),
     (Flavour::Mkinitrd, "config/", ".sh", Place::Value),
     (Flavour::Nash, "init", "", Place::Argument),
@@ -82,6 +88,9 @@ fn replace_in_file(conversion: &mut Conversion<'_>, path: &str, place: Place) ->
         Some(after) => {
             if conversion.editor().put(path, after.as_bytes(), 0o644).map_err(during(STEP))? {
                 conversion.note(format!("{path} names disks in a way that holds on the target"));
+                if place == Place::Filters {
+                    conversion.undo(format!("sed -i 's/^{}//' {path}", lvm::MARK));
+                }
             }
         }
         None => conversion.note(format!("{path} has no room for names that hold on the target")),
@@ -111,12 +120,16 @@ pub(super) fn replace_inside(
         let after = names.replace(text, *place).text;
         if after != text {
             *bytes = after.clone().into_bytes();
-            changed.push(match image.flavour {
-                Flavour::Mkinitrd | Flavour::Nash => Entry::program(path, after),
+            changed.push(match place {
+                Place::Filters => Entry::file(path, after),
+                _ if matches!(image.flavour, Flavour::Mkinitrd | Flavour::Nash) => {
+                    Entry::program(path, after)
+                }
                 _ => Entry::file(path, after),
             });
         }
     }
+    changed.extend(lvm::inside(contents));
     changed
 }
 

@@ -1,5 +1,6 @@
 //! Names of disks in a guest's configuration, replaced by names that no hypervisor changes.
 
+use super::lvm;
 use crate::inspect::{Inspection, find_by_hardware, find_volume, split_hardware_name, split_name};
 use crate::recipe::Target;
 use crate::volume::{Origin, VolumeId};
@@ -23,6 +24,8 @@ pub(super) enum Place {
     DeviceMap,
     /// Members of an array: `mdadm` finds them by the array's UUID when none is named.
     Members,
+    /// LVM's filters, whose patterns no UUID can stand in: those that name disks become comments.
+    Filters,
 }
 
 /// How a stable name is written.
@@ -51,6 +54,9 @@ impl Names<'_> {
     /// Replaces the names in every line.
     pub(super) fn replace(&self, text: &str, place: Place) -> Replaced {
         let mut unresolved = Vec::new();
+        if place == Place::Filters {
+            return Replaced { text: lvm::without_filters(text, self.target), unresolved };
+        }
         let text =
             text.split_inclusive('\n').map(|line| self.replace_in(line, place, &mut unresolved)).collect();
         Replaced { text, unresolved }
@@ -67,6 +73,7 @@ impl Names<'_> {
             Place::Argument => self.replace_argument(line, unresolved),
             Place::DeviceMap => self.replace_disk(line),
             Place::Members => self.without_members(line),
+            Place::Filters => line.into(),
         }
     }
 

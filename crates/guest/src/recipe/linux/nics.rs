@@ -1,7 +1,7 @@
 //! The names of network cards, tied to their hardware addresses: a card that moves to another slot keeps its
 //! configuration.
 
-use super::{Conversion, during, initramfs};
+use super::{Conversion, during, initramfs, net_rules};
 use crate::inspect::{Inspection, read_text, sorted_names};
 use crate::recipe::{PinnedName, RecipeError, Target};
 use machine::MacAddress;
@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 const STEP: &str = "keep the names of network cards";
 const LINKS: &str = "/etc/systemd/network";
-const PERSISTENT_RULES: &str = "/etc/udev/rules.d/70-persistent-net.rules";
 
 /// What VMware's slots make of the names of cards, in slot order: slots 33 to 36 for emulated cards, then 160, 192, 224,
 /// 256 and their further functions.
@@ -18,12 +17,24 @@ const VMWARE_ORDER: &[&str] = &[
     "ens256", "ens161", "ens193", "ens225", "ens257", "ens162", "ens194",
 ];
 
-/// Writes a `.link` file (`systemd.link(5)`) for every name of a card that the configuration uses, and replaces old
-/// addresses by new ones where a card's changed.
+/// Ties every name of a card that the configuration uses to the card's address, and replaces old addresses by new ones
+/// where a card's changed.
 pub(super) fn pin_names(conversion: &mut Conversion<'_>) -> Result<(), RecipeError> {
     replace_addresses(conversion)?;
-    let (pins, notes) = pins(conversion.inspection, conversion.target);
+    let rules = read_text(conversion.mounter.tree(), net_rules::RULES).map_err(during(STEP))?;
+    let named = net_rules::named(&rules.unwrap_or_default());
+    let (pins, notes) = pins(conversion.inspection, conversion.target, &named);
     notes.into_iter().for_each(|note| conversion.note(note));
+    match conversion.inspection.init.as_deref() {
+        Some("systemd") => write_links(conversion, &pins)?,
+        _ => net_rules::pin(conversion, &pins)?,
+    }
+    conversion.converted.pinned.extend(pins);
+    Ok(())
+}
+
+/// Writes a `.link` file (`systemd.link(5)`) for every name.
+fn write_links(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<(), RecipeError> {
     for pin in pins {
         let path = format!("{LINKS}/10-anyvisor-{}.link", pin.name);
         // Only hardware has a path: bridges and VLANs, which take the address of their card, have none.
@@ -38,31 +49,42 @@ pub(super) fn pin_names(conversion: &mut Conversion<'_>) -> Result<(), RecipeErr
         }
         // udev of the initramfs may see the card first.
         initramfs::carry(conversion, &path, &text);
-        conversion.converted.pinned.push(pin);
     }
     Ok(())
 }
 
-/// Which card has which name, and what is doubtful about it.
-fn pins(inspection: &Inspection, target: &Target) -> (Vec<PinnedName>, Vec<String>) {
+/// Which card has which name, and what is doubtful about it. `named` are the names that udev's rules give.
+fn pins(
+    inspection: &Inspection,
+    target: &Target,
+    named: &[(String, MacAddress)],
+) -> (Vec<PinnedName>, Vec<String>) {
     let mut pins: Vec<PinnedName> = Vec::new();
-    let mut notes = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     for interface in &inspection.interfaces {
-        let Some(name) = interface.card_name() else { continue };
-        // A configuration that says which card it means needs no guess.
-        let known = interface.mac.and_then(|mac| current_address(target, mac));
-        match known {
-            Some(mac) if !pins.iter().any(|pin| pin.name == name || pin.mac == mac) => {
-                pins.push(PinnedName { name: name.into(), mac });
+        for name in interface.cards() {
+            // A configuration that says which card it means needs no guess.
+            let own = interface.mac.filter(|_| interface.name.as_deref() == Some(name));
+            let ruled = named.iter().find(|(own, _)| own == name).map(|(_, mac)| *mac);
+            let known = own.or(ruled).and_then(|mac| current_address(target, mac));
+            match known {
+                Some(mac) if !pins.iter().any(|pin| pin.name == name || pin.mac == mac) => {
+                    pins.push(PinnedName { name: name.into(), mac });
+                }
+                _ if !names.contains(&name) => names.push(name),
+                _ => {}
             }
-            _ if !names.contains(&name) => names.push(name),
-            _ => {}
         }
     }
     names.retain(|name| !pins.iter().any(|pin| pin.name == *name));
     names.sort_by_key(|name| slot_order(name));
+    let notes = match_in_order(&names, target, &mut pins);
+    (pins, notes)
+}
 
+/// Gives the names that nothing is known of to the cards that have none, in the order of their slots.
+fn match_in_order(names: &[&str], target: &Target, pins: &mut Vec<PinnedName>) -> Vec<String> {
+    let mut notes = Vec::new();
     let taken: BTreeSet<MacAddress> = pins.iter().map(|pin| pin.mac).collect();
     let free: Vec<_> =
         target.nics.iter().filter(|nic| nic.mac.is_none_or(|mac| !taken.contains(&mac))).collect();
@@ -73,7 +95,7 @@ fn pins(inspection: &Inspection, target: &Target) -> (Vec<PinnedName>, Vec<Strin
             names.len()
         ));
     }
-    for (index, name) in names.into_iter().enumerate() {
+    for (index, &name) in names.iter().enumerate() {
         match free.get(index).map(|nic| (nic.mac, &nic.id)) {
             Some((Some(mac), _)) => pins.push(PinnedName { name: name.into(), mac }),
             Some((None, id)) => {
@@ -82,7 +104,7 @@ fn pins(inspection: &Inspection, target: &Target) -> (Vec<PinnedName>, Vec<Strin
             None => notes.push(format!("{name} is configured, and there is no network card for it")),
         }
     }
-    (pins, notes)
+    notes
 }
 
 /// The address that the card with `mac` will have.
@@ -111,7 +133,7 @@ fn replace_addresses(conversion: &mut Conversion<'_>) -> Result<(), RecipeError>
     }
     let mut files: BTreeSet<String> =
         conversion.inspection.interfaces.iter().map(|i| i.file.clone()).collect();
-    files.insert(PERSISTENT_RULES.into());
+    files.insert(net_rules::RULES.into());
     for name in sorted_names(conversion.mounter.tree(), LINKS, ".link").map_err(during(STEP))? {
         files.insert(format!("{LINKS}/{name}"));
     }
