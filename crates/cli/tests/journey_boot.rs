@@ -5,6 +5,7 @@
 
 mod support;
 
+use lab::Package;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -55,7 +56,8 @@ fn assert_booted_on(evidence: &Value, grade: &str, disk: &str, card_driver: &str
 
 #[test]
 fn merely_attached_it_does_not_reach_its_login() {
-    let evidence = json(&anyvisor(&["rehearse", text(&guest().ova), "--on", "kvm", "--json"]), 4);
+    let evidence =
+        json(&anyvisor(&["rehearse", text(&guest().path(Package::Ova)), "--on", "kvm", "--json"]), 4);
     assert_eq!(evidence["outcome"]["failed"]["cause"], "no-root-device", "{evidence:#}");
     assert_eq!((&evidence["grade"], &evidence["control"]), (&"failed".into(), &true.into()), "{evidence:#}");
 }
@@ -63,15 +65,15 @@ fn merely_attached_it_does_not_reach_its_login() {
 #[test]
 fn converted_it_boots_and_keeps_its_name_and_address() {
     let guest = guest();
-    let before = blake3(&guest.ova);
+    let before = blake3(&guest.path(Package::Ova));
     let directory = TempDir::new().unwrap();
-    let manifest = json(&convert(&guest.ova, directory.path(), &["--rehearse", "--json"]), 0);
+    let manifest = json(&convert(&guest.path(Package::Ova), directory.path(), &["--rehearse", "--json"]), 0);
     assert_booted(&manifest["rehearsal"]);
     assert_eq!(
         names(directory.path()),
         ["debian12-disk1.qcow2", "debian12.manifest.json", "debian12.sh", "debian12.xml"]
     );
-    assert_eq!(blake3(&guest.ova), before, "the source was changed");
+    assert_eq!(blake3(&guest.path(Package::Ova)), before, "the source was changed");
 
     let edits = manifest["guest"]["edits"].as_array().unwrap();
     let link = edits.iter().find(|edit| edit["path"].as_str().unwrap().ends_with("ens192.link")).unwrap();
@@ -89,12 +91,12 @@ fn converted_it_boots_and_keeps_its_name_and_address() {
 #[test]
 fn from_a_vmx_to_raw_it_boots_too() {
     let guest = guest();
-    let before = blake3(&guest.vmdk);
+    let before = blake3(&guest.disk(Package::Vmx).unwrap());
     let directory = TempDir::new().unwrap();
     let more = ["--disk-format", "raw", "--name", "moved", "--json"];
-    let manifest = json(&convert(&guest.vmx, directory.path(), &more), 0);
+    let manifest = json(&convert(&guest.path(Package::Vmx), directory.path(), &more), 0);
     assert_eq!(manifest["source"]["kind"], "vmx");
-    assert_eq!(blake3(&guest.vmdk), before, "the source was changed");
+    assert_eq!(blake3(&guest.disk(Package::Vmx).unwrap()), before, "the source was changed");
     assert_eq!(manifest["disks"][0]["blake3"], blake3(&directory.path().join("moved-disk1.raw")).as_str());
     assert_booted(&json(&anyvisor(&["rehearse", text(directory.path()), "--json"]), 0));
 }
@@ -103,7 +105,7 @@ fn from_a_vmx_to_raw_it_boots_too() {
 fn a_guest_that_uefi_starts_boots_too() {
     let guest = lab::guest(&lab::DEBIAN12_EFI).unwrap();
     let directory = TempDir::new().unwrap();
-    let manifest = json(&convert(&guest.ova, directory.path(), &["--rehearse", "--json"]), 0);
+    let manifest = json(&convert(&guest.path(Package::Ova), directory.path(), &["--rehearse", "--json"]), 0);
     assert_eq!(manifest["rehearsal"]["run"]["hardware"]["firmware"], "UEFI");
     assert_booted(&manifest["rehearsal"]);
 }
@@ -112,7 +114,7 @@ fn a_guest_that_uefi_starts_boots_too() {
 fn on_kvm_it_goes_back_to_esxi_and_boots_there() {
     let directory = TempDir::new().unwrap();
     let (kvm, esxi) = (directory.path().join("kvm"), directory.path().join("esxi"));
-    json(&convert(&guest().ova, &kvm, &["--json"]), 0);
+    json(&convert(&guest().path(Package::Ova), &kvm, &["--json"]), 0);
     let domain = kvm.join("debian12.xml");
     let arguments = ["convert", text(&domain), "--to", "esxi:7.0", "--output", text(&esxi), "--json"];
     let manifest = json(&anyvisor(&arguments), 0);
@@ -126,7 +128,18 @@ fn on_kvm_it_goes_back_to_esxi_and_boots_there() {
 fn it_moves_to_virtualbox_and_boots_there() {
     let directory = TempDir::new().unwrap();
     let output = text(directory.path());
-    json(&anyvisor(&["convert", text(&guest().vmx), "--to", "virtualbox", "--output", output, "--json"]), 0);
+    json(
+        &anyvisor(&[
+            "convert",
+            text(&guest().path(Package::Vmx)),
+            "--to",
+            "virtualbox",
+            "--output",
+            output,
+            "--json",
+        ]),
+        0,
+    );
     let evidence = json(&anyvisor(&["rehearse", output, "--json"]), 0);
     assert_booted_on(&evidence, "booted-equivalent", "ahci", "e1000");
 }
@@ -135,7 +148,7 @@ fn it_moves_to_virtualbox_and_boots_there() {
 fn the_qemu_script_boots_it() {
     let guest = guest();
     let directory = TempDir::new().unwrap();
-    json(&convert(&guest.ova, directory.path(), &["--json"]), 0);
+    json(&convert(&guest.path(Package::Ova), directory.path(), &["--json"]), 0);
     let script = directory.path().join("debian12.sh");
     let log = directory.path().join("log");
     let output = fs::File::create(&log).unwrap();
@@ -160,7 +173,7 @@ fn the_qemu_script_boots_it() {
 
 #[test]
 fn inspection_says_what_the_guest_is() {
-    let facts = json(&anyvisor(&["inspect", text(&guest().vmx), "--json"]), 0);
+    let facts = json(&anyvisor(&["inspect", text(&guest().path(Package::Vmx)), "--json"]), 0);
     assert_eq!(facts["guest"]["os"]["id"], "debian");
     assert_eq!(facts["guest"]["interfaces"][0]["name"], INTERFACE);
     assert_eq!(facts["machine"]["memory"], 1_u64 << 30);
@@ -170,7 +183,7 @@ fn inspection_says_what_the_guest_is() {
 fn a_dry_run_shows_the_changes_to_the_guest() {
     let directory = TempDir::new().unwrap();
     let output = directory.path().join("out");
-    let ran = convert(&guest().ova, &output, &["--dry-run"]);
+    let ran = convert(&guest().path(Package::Ova), &output, &["--dry-run"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stdout.contains("+Name=ens192") && ran.stdout.contains("virtio_scsi"), "{}", ran.stdout);
     assert!(!output.exists());

@@ -1,7 +1,7 @@
 //! Where guests are kept between runs, and the lock that lets one process make one while the others wait.
 
 use crate::error::Context as _;
-use crate::{LabError, Recipe, Result};
+use crate::{LabError, Result};
 use std::fs::{self, File};
 use std::path::PathBuf;
 
@@ -19,9 +19,9 @@ pub fn directory() -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Waits until no other process makes this guest. The lock ends with the value.
-pub(crate) fn lock(recipe: &Recipe) -> Result<File> {
-    let path = directory()?.join(format!("{}.lock", recipe.name));
+/// Waits until no other process makes the guest or the base tree of this name. The lock ends with the value.
+pub(crate) fn lock(name: &str) -> Result<File> {
+    let path = directory()?.join(format!("{name}.lock"));
     let file = File::create(&path).context("create", &path)?;
     file.lock().context("lock", &path)?;
     Ok(file)

@@ -50,6 +50,23 @@ pub enum LabError {
         #[source]
         source: std::io::Error,
     },
+    /// The machine that installs a guest could not be started or ended.
+    #[error("cannot run the machine that installs {name}")]
+    Machine {
+        /// The guest.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: Box<qemu::Error>,
+    },
+    /// The machine that installs a guest did not come to its end.
+    #[error("the machine that installs {name} did not finish; its console ends with:\n{console}")]
+    Install {
+        /// The guest.
+        name: &'static str,
+        /// The last of its console.
+        console: String,
+    },
     /// A file of GRUB's is not of the size that a boot track can take.
     #[error("{} has {size} bytes, which cannot be embedded before the first partition", path.display())]
     BootImage {

@@ -1,9 +1,9 @@
-//! Makes real guests for tests: Debian's own packages, installed without a virtual machine and packed as a hypervisor
-//! would export them. What was made is kept in the user's cache, so that a guest costs its minutes once.
+//! Makes real guests for tests and certification: Debian's own packages, installed without a virtual machine where the
+//! disk allows it, and packed as the hypervisor that the guest comes from would keep them. What was made is kept in the user's cache, so that a guest costs its minutes once.
 //!
 //! ```no_run
 //! let files = lab::guest(&lab::DEBIAN12_BIOS)?;
-//! println!("{}", files.ova.display());
+//! println!("{}", files.source().display());
 //! # Ok::<(), lab::LabError>(())
 //! ```
 //!
@@ -12,53 +12,55 @@
 //! whoever makes it. Their disks still differ in the inodes' change times, and may in the inodes' order: `mke2fs` takes
 //! both from the machine.
 
+mod axes;
 mod cache;
 mod disk;
 mod error;
-mod ovf;
+mod identity;
+mod package;
 mod recipe;
+mod script;
 mod tool;
 mod tree;
-mod vmdk;
-mod vmx;
 
+pub use axes::{Firmware, Initramfs, Layout, Network, Origin, Suite};
 pub use cache::directory as cache_directory;
 pub use error::{LabError, Result};
-pub use recipe::{Boot, DEBIAN12_BIOS, DEBIAN12_EFI, MIB, RECIPES, Recipe};
+pub use package::Package;
+pub use recipe::{DEBIAN12_BIOS, DEBIAN12_EFI, MIB, RECIPES, Recipe};
 
 use error::Context as _;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// A guest's files. They stand in the cache, are shared by every test and are read-only: copy before changing one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct GuestFiles {
-    /// The disk, raw and sparse.
-    pub raw: PathBuf,
-    /// The guest as an OVA: streamOptimized VMDK, SHA-256 manifest.
-    pub ova: PathBuf,
-    /// The guest as a VMX, beside its monolithicSparse VMDK.
-    pub vmx: PathBuf,
-    /// The monolithicSparse VMDK.
-    pub vmdk: PathBuf,
+    directory: PathBuf,
+    recipe: Recipe,
 }
 
 impl GuestFiles {
-    fn below(directory: &Path, recipe: &Recipe) -> Self {
-        let name = recipe.machine;
-        Self {
-            raw: directory.join(format!("{name}.raw")),
-            ova: directory.join(format!("{name}.ova")),
-            vmx: directory.join(format!("vmx/{name}.vmx")),
-            vmdk: directory.join(format!("vmx/{name}.vmdk")),
-        }
+    /// What a migration starts from: the description or the archive of the recipe's first package.
+    pub fn source(&self) -> PathBuf {
+        self.path(self.recipe.packages.first().copied().unwrap_or(Package::Raw))
     }
 
-    /// The files, in the order in which they are declared.
-    pub fn all(&self) -> [&Path; 4] {
-        [&self.raw, &self.ova, &self.vmx, &self.vmdk]
+    /// What a reader of this package is given; it is there when the recipe has the package.
+    pub fn path(&self, package: Package) -> PathBuf {
+        self.directory.join(package.description(&self.recipe))
+    }
+
+    /// The disk of this package, where it is a file of its own.
+    pub fn disk(&self, package: Package) -> Option<PathBuf> {
+        package.disk(&self.recipe).map(|disk| self.directory.join(disk))
+    }
+
+    /// Every file, in the order of the packages.
+    pub fn all(&self) -> Vec<PathBuf> {
+        let files = self.recipe.packages.iter().flat_map(|package| package.files(&self.recipe));
+        files.map(|file| self.directory.join(file)).collect()
     }
 }
 
@@ -70,43 +72,29 @@ impl GuestFiles {
 pub fn guest(recipe: &Recipe) -> Result<GuestFiles> {
     let cache = cache::directory()?;
     let directory = cache.join(format!("{}-{}", recipe.name, recipe.guest_key()));
-    let files = GuestFiles::below(&directory, recipe);
-    let _lock = cache::lock(recipe)?;
-    if directory.exists() {
-        return Ok(files);
+    let _lock = cache::lock(recipe.name)?;
+    if !directory.exists() {
+        let partial = tempfile::Builder::new()
+            .prefix("partial-")
+            .tempdir_in(&cache)
+            .context("create a directory in", &cache)?;
+        make(recipe, &cache, partial.path())?;
+        fs::rename(partial.path(), &directory).context("rename", partial.path())?;
     }
-    let partial = tempfile::Builder::new()
-        .prefix("partial-")
-        .tempdir_in(&cache)
-        .context("create a directory in", &cache)?;
-    let tar = tree::tree(recipe, &cache)?;
-    make(recipe, &tar, partial.path())?;
-    fs::rename(partial.path(), &directory).context("rename", partial.path())?;
-    Ok(files)
+    Ok(GuestFiles { directory, recipe: recipe.clone() })
 }
 
-fn make(recipe: &Recipe, tar: &Path, directory: &Path) -> Result<()> {
-    let files = GuestFiles::below(directory, recipe);
+fn make(recipe: &Recipe, cache: &Path, directory: &Path) -> Result<()> {
+    let files = GuestFiles { directory: directory.to_path_buf(), recipe: recipe.clone() };
     let scratch = tempfile::tempdir_in(directory).context("create a directory in", directory)?;
-    disk::assemble(recipe, tar, scratch.path(), &files.raw)?;
-
-    tool::say(format_args!("packing {} as OVA and VMX", recipe.name));
-    let start = Instant::now();
-    let stream = scratch.path().join("stream.vmdk");
-    vmdk::convert(&files.raw, "streamOptimized", &stream)?;
-    let populated = fs::metadata(&files.raw).context("read", &files.raw)?.blocks() * 512;
-    ovf::package(recipe, &stream, populated, &files.ova)?;
-
-    let beside = directory.join("vmx");
-    fs::create_dir(&beside).context("create", &beside)?;
-    vmdk::convert(&files.raw, "monolithicSparse", &files.vmdk)?;
-    let configuration = vmx::configuration(recipe, &format!("{}.vmdk", recipe.machine));
-    fs::write(&files.vmx, configuration).context("write", &files.vmx)?;
+    let raw = scratch.path().join("disk.raw");
+    let tar = tree::tree(recipe, cache)?;
+    disk::assemble(recipe, &tar, scratch.path(), &raw)?;
+    package::pack(recipe, &raw, scratch.path(), directory)?;
     for path in files.all() {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o444)).context("protect", path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).context("protect", &path)?;
     }
-    tool::say(format_args!("packed {} in {} s", recipe.name, start.elapsed().as_secs()));
-    Ok(())
+    fs::remove_file(&tar).context("remove", &tar)
 }
 
 /// Puts the guest's files into `output`, which is made when it is not there: as hard links, or as sparse copies where
@@ -116,16 +104,16 @@ fn make(recipe: &Recipe, tar: &Path, directory: &Path) -> Result<()> {
 /// As [`guest`], and when `output` cannot be written.
 pub fn deliver(recipe: &Recipe, output: &Path) -> Result<GuestFiles> {
     let made = guest(recipe)?;
-    let delivered = GuestFiles::below(output, recipe);
+    let delivered = GuestFiles { directory: output.to_path_buf(), recipe: recipe.clone() };
     for (from, to) in made.all().into_iter().zip(delivered.all()) {
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).context("create", parent)?;
         }
         if to.exists() {
-            fs::remove_file(to).context("remove", to)?;
+            fs::remove_file(&to).context("remove", &to)?;
         }
-        if fs::hard_link(from, to).is_err() {
-            tool::run(tool::command("cp").args(["--sparse=always", "--reflink=auto"]).args([from, to]))?;
+        if fs::hard_link(&from, &to).is_err() {
+            tool::run(tool::command("cp").args(["--sparse=always", "--reflink=auto"]).args([&from, &to]))?;
         }
     }
     Ok(delivered)

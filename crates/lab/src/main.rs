@@ -32,7 +32,17 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::List => {
             for recipe in RECIPES {
-                writeln!(stdout, "{}", recipe.name)?;
+                writeln!(
+                    stdout,
+                    "{:<24} Debian {}, {}, {}, {}, {}, from {}",
+                    recipe.name,
+                    recipe.suite.version(),
+                    recipe.layout.name(),
+                    recipe.initramfs.name(),
+                    recipe.firmware.name(),
+                    recipe.network.name(),
+                    recipe.origin.profile(),
+                )?;
             }
         }
         Command::Make { name, output } => {

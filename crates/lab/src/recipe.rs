@@ -1,5 +1,9 @@
-//! What each guest is: a table of recipes, and the key under which the cache knows what came of one.
+//! What each guest is: a table of recipes, and the keys under which the cache knows what came of one.
 
+use crate::axes::{Firmware, Initramfs, Layout, Network, Origin, Suite};
+use crate::identity;
+use crate::package::Package;
+use crate::script;
 use crate::{LabError, Result};
 use sha2::{Digest, Sha256};
 
@@ -7,9 +11,20 @@ use sha2::{Digest, Sha256};
 pub const MIB: u64 = 1 << 20;
 
 /// Raised when the code that turns a recipe into files changes what comes of it.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
-/// A guest to be made. Everything that varies between guests stands here; what is random in a real installation is fixed.
+/// The size of the partition that holds the root, in MiB.
+const ROOT_MIB: u32 = 2302;
+/// The size of a partition for `/boot`, in MiB.
+const BOOT_MIB: u32 = 320;
+/// The size of swap space, in MiB.
+pub(crate) const SWAP_MIB: u32 = 256;
+/// The size of the system partition of UEFI, in MiB; its FAT32 needs 33 at least.
+const SYSTEM_MIB: u32 = 64;
+/// The time of every file, in seconds since 1970.
+pub(crate) const EPOCH: u64 = 1_735_689_600;
+
+/// A guest to be made: a value on each axis. What is random in a real installation follows from its name.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// What the lab calls it: `debian12-bios`.
@@ -17,132 +32,93 @@ pub struct Recipe {
     /// What an administrator called the virtual machine, and the stem of its files' names.
     pub machine: &'static str,
     /// The release of Debian that it is.
-    pub suite: &'static str,
-    /// The packages beside the essential ones.
-    pub packages: &'static [&'static str],
-    /// A script that runs before the packages are installed.
-    pub essential: &'static str,
-    /// A script that runs after the packages are installed, and that checks what the recipe promises.
-    pub customize: &'static str,
-    /// What starts it, and what the disk has for that.
-    pub boot: Boot,
-    /// The size of the root partition, in MiB.
-    pub root_mib: u32,
-    /// The size of the swap partition, in MiB.
-    pub swap_mib: u32,
-    /// How much of the root's free space holds what a deleted file has left, in MiB.
+    pub suite: Suite,
+    /// What lies on its disk.
+    pub layout: Layout,
+    /// What made its initramfs.
+    pub initramfs: Initramfs,
+    /// What starts it.
+    pub firmware: Firmware,
+    /// How it gets its address.
+    pub network: Network,
+    /// The hypervisor that it comes from.
+    pub origin: Origin,
+    /// How it is packed; the first is what a migration starts from.
+    pub packages: &'static [Package],
+    /// How much of the root's free space holds what a deleted file has left, in MiB; only on ext4.
     pub deleted_mib: u32,
-    /// The UUID of the root filesystem.
-    pub root_uuid: &'static str,
-    /// The UUID of the swap space.
-    pub swap_uuid: &'static str,
-    /// What identifies the disk in its partition table: a signature of eight digits, or a GUID.
-    pub disk_id: &'static str,
-    /// The guest's `/etc/machine-id`.
-    pub machine_id: &'static str,
-    /// The BIOS UUID.
-    pub bios_uuid: &'static str,
-    /// The MAC address of its network card.
-    pub mac: &'static str,
-    /// The time of every file, in seconds since 1970.
-    pub epoch: u64,
 }
 
-/// What starts a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boot {
-    /// A BIOS: GRUB in the boot track of a disk with a boot record.
-    Bios,
-    /// UEFI: shim and GRUB in a system partition, on a disk with a GUID partition table.
-    Efi {
-        /// The size of the system partition, in MiB; its FAT32 needs 33 at least.
-        system_mib: u32,
-        /// The serial number of its filesystem, eight digits.
-        system_id: &'static str,
-        /// The GUIDs of the partitions, in order.
-        partition_ids: [&'static str; 3],
-    },
-}
-
-impl Boot {
-    /// VMware's name for the firmware.
-    pub fn firmware(&self) -> &'static str {
-        match self {
-            Self::Bios => "bios",
-            Self::Efi { .. } => "efi",
-        }
+/// A row of the table.
+const fn row(
+    name: &'static str,
+    (suite, layout, initramfs): (Suite, Layout, Initramfs),
+    (firmware, network): (Firmware, Network),
+    origin: Origin,
+    packages: &'static [Package],
+) -> Recipe {
+    Recipe {
+        name,
+        machine: name,
+        suite,
+        layout,
+        initramfs,
+        firmware,
+        network,
+        origin,
+        packages,
+        deleted_mib: 0,
     }
-}
-
-/// Every recipe.
-pub const RECIPES: &[Recipe] = &[DEBIAN12_BIOS, DEBIAN12_EFI];
-
-/// The packages of a Debian guest from VMware, beside its boot loader.
-macro_rules! packages {
-    ($($boot_loader:literal),+) => {
-        &[
-            $($boot_loader,)+
-            "dbus",
-            "e2fsprogs",
-            "ifupdown",
-            "initramfs-tools",
-            "iproute2",
-            "iputils-ping",
-            "kmod",
-            "linux-image-amd64",
-            "open-vm-tools",
-            "procps",
-            "systemd-sysv",
-            "udev",
-            "zstd",
-        ]
-    };
 }
 
 /// Debian 12 as it comes from VMware: BIOS GRUB, ext4, a static address on `ens192`, and an initramfs with VMware's
 /// storage drivers and nothing of virtio.
 pub const DEBIAN12_BIOS: Recipe = Recipe {
-    name: "debian12-bios",
     machine: "debian12",
-    suite: "bookworm",
-    packages: packages!["grub-pc"],
-    essential: include_str!("../guests/debian12/essential.sh"),
-    customize: include_str!("../guests/debian12/customize.sh"),
-    boot: Boot::Bios,
-    root_mib: 2302,
-    swap_mib: 256,
     deleted_mib: 64,
-    root_uuid: "5d0a1b7e-6f43-4c52-9a37-1f2e3d4c5b6a",
-    swap_uuid: "a3c9e1f0-2b4d-4e6f-8091-a2b3c4d5e6f7",
-    disk_id: "1ab00d12",
-    machine_id: "6c1f0e2d3b4a59687786a5b4c3d2e1f0",
-    bios_uuid: "564d1ab0-0d12-4c52-9a37-1f2e3d4c5b6a",
-    mac: "00:0c:29:4c:5b:6a",
-    epoch: 1_735_689_600,
+    ..row(
+        "debian12-bios",
+        (Suite::Bookworm, Layout::Ext4, Initramfs::InitramfsTools),
+        (Firmware::Bios, Network::Static),
+        Origin::Vmware,
+        &[Package::Ova, Package::Vmx, Package::Raw],
+    )
 };
 
 /// The same system, started by UEFI: shim and Debian's signed GRUB, a GUID partition table.
-pub const DEBIAN12_EFI: Recipe = Recipe {
-    name: "debian12-efi",
-    machine: "debian12-efi",
-    packages: packages!["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "dosfstools"],
-    boot: Boot::Efi {
-        system_mib: 64,
-        system_id: "1ab00d12",
-        partition_ids: [
-            "1ab00d12-0001-4c52-9a37-1f2e3d4c5b6a",
-            "1ab00d12-0002-4c52-9a37-1f2e3d4c5b6a",
-            "1ab00d12-0003-4c52-9a37-1f2e3d4c5b6a",
-        ],
-    },
-    deleted_mib: 0,
-    root_uuid: "0e6f1a2b-3c4d-4e5f-8a9b-c0d1e2f3a4b5",
-    swap_uuid: "7b8c9d0e-1f2a-4b3c-8d4e-5f6a7b8c9d0e",
-    disk_id: "1ab00d12-0000-4c52-9a37-1f2e3d4c5b6a",
-    machine_id: "0d12a0b3c4d5e6f708192a3b4c5d6e7f",
-    bios_uuid: "564d1ab0-0d12-4c52-9a37-0e6f1a2b3c4d",
-    mac: "00:0c:29:2b:3c:4d",
-    ..DEBIAN12_BIOS
+pub const DEBIAN12_EFI: Recipe = row(
+    "debian12-efi",
+    (Suite::Bookworm, Layout::Ext4, Initramfs::InitramfsTools),
+    (Firmware::Uefi, Network::Static),
+    Origin::Vmware,
+    &[Package::Ova, Package::Vmx],
+);
+
+/// Every recipe.
+pub const RECIPES: &[Recipe] = {
+    use {Firmware::*, Initramfs::*, Layout::*, Network::*, Origin::*, Suite::*};
+    &[
+        DEBIAN12_BIOS,
+        DEBIAN12_EFI,
+        row("debian12-lvm-xfs-dracut", (Bookworm, LvmXfs, Dracut), (Bios, Static), Vmware, &[Package::Vmx]),
+        row("debian12-kvm", (Bookworm, Ext4, InitramfsTools), (Bios, Static), Kvm, &[Package::Libvirt]),
+        row("debian12-hyperv", (Bookworm, Ext4, InitramfsTools), (Bios, Static), HyperV, &[Package::HyperV]),
+        row("debian12-xen", (Bookworm, Ext4, InitramfsTools), (Bios, Static), Xen, &[Package::Xl]),
+        row("debian12-btrfs", (Bookworm, Btrfs, InitramfsTools), (Bios, Dhcp), Vmware, &[Package::Ova]),
+        row(
+            "debian12-luks-lvm",
+            (Bookworm, LuksLvm, InitramfsTools),
+            (Bios, Static),
+            Kvm,
+            &[Package::Libvirt],
+        ),
+        row("debian12-bond", (Bookworm, Ext4, InitramfsTools), (Uefi, Bond), Kvm, &[Package::Libvirt]),
+        row("debian11-vmware", (Bullseye, Ext4, InitramfsTools), (Bios, Dhcp), Vmware, &[Package::Vmx]),
+        row("debian11-xen", (Bullseye, Ext4, InitramfsTools), (Bios, Dhcp), Xen, &[Package::Xl]),
+        row("debian13-kvm", (Trixie, Ext4, InitramfsTools), (Uefi, Static), Kvm, &[Package::Libvirt]),
+        row("debian13-vmware", (Trixie, Ext4, InitramfsTools), (Bios, Static), Vmware, &[Package::Ova]),
+        row("debian13-lvm-xfs-dracut", (Trixie, LvmXfs, Dracut), (Uefi, Static), Kvm, &[Package::Libvirt]),
+    ]
 };
 
 impl Recipe {
@@ -157,58 +133,160 @@ impl Recipe {
         })
     }
 
-    /// The size of the system partition of UEFI in MiB, 0 where there is none.
-    fn system_mib(&self) -> u32 {
-        match self.boot {
-            Boot::Bios => 0,
-            Boot::Efi { system_mib, .. } => system_mib,
-        }
+    /// The UUID of the root filesystem.
+    pub fn root_uuid(&self) -> String {
+        identity::uuid(self.name, "root")
     }
 
-    /// Where the root partition starts, in MiB: after the boot track of 1 MiB, and after the system partition.
+    /// The UUID of the swap space.
+    pub fn swap_uuid(&self) -> String {
+        identity::uuid(self.name, "swap")
+    }
+
+    /// The UUID of the machine, as its BIOS states it.
+    pub fn bios_uuid(&self) -> String {
+        identity::uuid(self.name, "bios")
+    }
+
+    /// The MAC addresses of its network cards.
+    pub fn macs(&self) -> Vec<String> {
+        let prefix = self.origin.facts().mac_prefix;
+        let purposes = ["card 1", "card 2"].into_iter().take(self.network.cards());
+        purposes.map(|purpose| identity::mac(self.name, purpose, prefix)).collect()
+    }
+
+    /// What the guest calls its network cards.
+    pub fn interfaces(&self) -> &'static [&'static str] {
+        let names = &self.origin.facts().interfaces;
+        names.get(..self.network.cards()).unwrap_or(names)
+    }
+
+    /// The storage modules in its initramfs: those that a host-only one is sure to have, where that is what it has.
+    pub fn drivers(&self) -> Vec<&'static str> {
+        let facts = self.origin.facts();
+        let listed = match self.initramfs {
+            Initramfs::InitramfsTools => facts.drivers,
+            Initramfs::Dracut => facts.promised,
+        };
+        listed.split(' ').collect()
+    }
+
+    /// Where the root's partition starts, in MiB.
     pub fn root_start_mib(&self) -> u32 {
-        1 + self.system_mib()
+        1 + self.system_mib() + self.boot_mib()
     }
 
-    /// Where the swap partition starts, in MiB.
+    /// Where the swap partition starts, in MiB; the end of the last partition where there is none.
     pub fn swap_start_mib(&self) -> u32 {
-        self.root_start_mib() + self.root_mib
+        self.root_start_mib() + self.root_mib()
+    }
+
+    /// The size of the root's partition, in MiB: swap space in it where that is a volume.
+    pub(crate) fn root_mib(&self) -> u32 {
+        ROOT_MIB + if self.layout.has_swap_partition() { 0 } else { SWAP_MIB }
+    }
+
+    /// The size of the system partition of UEFI in MiB, 0 where there is none.
+    pub(crate) fn system_mib(&self) -> u32 {
+        if self.firmware == Firmware::Uefi { SYSTEM_MIB } else { 0 }
+    }
+
+    /// The size of the partition for `/boot` in MiB, 0 where there is none.
+    pub(crate) fn boot_mib(&self) -> u32 {
+        if self.layout.has_boot() { BOOT_MIB } else { 0 }
+    }
+
+    /// The size of the swap partition in MiB, 0 where there is none.
+    pub(crate) fn swap_mib(&self) -> u32 {
+        if self.layout.has_swap_partition() { SWAP_MIB } else { 0 }
     }
 
     /// The size of the whole disk, in bytes. Its last MiB holds the copy of a GUID partition table.
     pub fn disk_size(&self) -> u64 {
-        u64::from(self.swap_start_mib() + self.swap_mib + 1) * MIB
+        u64::from(self.swap_start_mib() + self.swap_mib() + 1) * MIB
+    }
+
+    /// The packages beside those of the release's base tree.
+    pub(crate) fn debian_packages(&self) -> Vec<&'static str> {
+        let axes = [
+            self.firmware.packages(),
+            self.layout.packages(),
+            self.initramfs.packages(),
+            self.network.packages(),
+            self.origin.facts().agent,
+        ];
+        axes.concat()
     }
 
     /// What the scripts are told, as environment variables.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
-        let (root, system_id) = match self.boot {
-            Boot::Bios => (1, String::new()),
-            Boot::Efi { system_id, .. } => (2, fat_serial(system_id)),
+        let facts = self.origin.facts();
+        let first = 1 + u32::from(self.system_mib() > 0) + u32::from(self.boot_mib() > 0);
+        let only = |there: bool, value: String| if there { value } else { String::new() };
+        let swap = match self.layout.has_swap_partition() {
+            true => format!("/dev/sda{}", first + 1),
+            false => "/dev/mapper/system-swap".to_owned(),
+        };
+        let resume = match self.layout.has_swap_partition() {
+            true => format!("UUID={}", self.swap_uuid()),
+            false => swap.clone(),
         };
         vec![
-            ("LAB_FIRMWARE", self.boot.firmware().to_owned()),
-            ("LAB_ESP_ID", system_id),
-            ("LAB_ROOT_UUID", self.root_uuid.to_owned()),
-            ("LAB_ROOT_DEVICE", format!("/dev/sda{root}")),
-            ("LAB_SWAP_UUID", self.swap_uuid.to_owned()),
-            ("LAB_SWAP_DEVICE", format!("/dev/sda{}", root + 1)),
-            ("LAB_MACHINE_ID", self.machine_id.to_owned()),
+            ("LAB_FIRMWARE", self.firmware.name().to_owned()),
+            ("LAB_LAYOUT", self.layout.name().to_owned()),
+            ("LAB_INITRAMFS", self.initramfs.name().to_owned()),
+            ("LAB_NETWORK", self.network.name().to_owned()),
+            ("LAB_INTERFACES", self.interfaces().join(" ")),
+            ("LAB_PACKAGES", self.debian_packages().join(" ")),
+            ("LAB_DRIVERS", facts.drivers.to_owned()),
+            ("LAB_PROMISED", facts.promised.to_owned()),
+            ("LAB_FILESYSTEMS", self.layout.filesystem_modules().to_owned()),
+            ("LAB_FOREIGN", facts.foreign.to_owned()),
+            ("LAB_ESP_ID", only(self.system_mib() > 0, fat_serial(&self.system_id()))),
+            ("LAB_BOOT_UUID", only(self.boot_mib() > 0, identity::uuid(self.name, "boot"))),
+            ("LAB_ROOT_UUID", self.root_uuid()),
+            ("LAB_ROOT_DEVICE", format!("/dev/sda{first}")),
+            ("LAB_ROOT_NUMBER", first.to_string()),
+            ("LAB_SWAP_UUID", self.swap_uuid()),
+            ("LAB_SWAP_DEVICE", swap),
+            ("LAB_SWAP_MIB", SWAP_MIB.to_string()),
+            ("LAB_RESUME", resume),
+            ("LAB_LUKS_UUID", identity::uuid(self.name, "luks")),
+            ("LAB_LUKS_KEY", identity::digits(self.name, "luks key")),
+            ("LAB_MACHINE_ID", identity::digits(self.name, "machine")),
             ("LAB_HOSTNAME", self.machine.to_owned()),
-            ("SOURCE_DATE_EPOCH", self.epoch.to_string()),
+            ("SOURCE_DATE_EPOCH", EPOCH.to_string()),
         ]
+    }
+
+    /// The serial number of the system partition's filesystem, eight digits.
+    pub(crate) fn system_id(&self) -> String {
+        identity::serial(self.name, "system")
+    }
+
+    /// The passphrase of the encrypted volume, which is also the contents of its key file; none where nothing is encrypted.
+    pub fn passphrase(&self) -> Option<String> {
+        (self.layout == Layout::LuksLvm).then(|| identity::digits(self.name, "luks key"))
     }
 
     /// The key of the tree of files: it changes with whatever the installation depends on.
     pub(crate) fn tree_key(&self) -> String {
-        let scripts = [self.suite, self.essential, self.customize];
-        key(&[&format!("{scripts:?}{:?}{:?}", self.packages, self.environment())])
+        let inside = if self.layout == Layout::Ext4 { &script::finish(self.layout)[..] } else { &[] };
+        let scripts = format!("{:?}{inside:?}", script::GUEST);
+        key(&[&base_key(self.suite), &scripts, &format!("{:?}", self.environment())])
     }
 
-    /// The key of the finished guest: it changes with anything in the recipe, and with [`FORMAT`].
-    pub(crate) fn guest_key(&self) -> String {
-        key(&[&format!("{self:?}"), &FORMAT.to_string()])
+    /// The key of the finished guest: it changes with anything in the recipe, with the scripts that install it and with
+    /// how it is packed.
+    pub fn guest_key(&self) -> String {
+        let machine = format!("{:?}", script::finish(self.layout));
+        key(&[&format!("{self:?}"), &self.tree_key(), &machine, &FORMAT.to_string()])
     }
+}
+
+/// The key of a release's base tree.
+pub(crate) fn base_key(suite: Suite) -> String {
+    key(&[suite.codename(), &format!("{:?}{:?}", script::BASE, script::BASE_PACKAGES)])
 }
 
 /// The serial number of a FAT filesystem as mount and fstab write it: `1AB0-0D12`.
@@ -223,35 +301,51 @@ fn key(parts: &[&str]) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hex(&hash.finalize()).chars().take(16).collect()
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    identity::hex(&hash.finalize()).chars().take(16).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn recipes_are_found_by_name() {
         for recipe in RECIPES {
             assert_eq!(Recipe::named(recipe.name).unwrap().guest_key(), recipe.guest_key());
         }
-        assert_eq!(
-            Recipe::named("beos").unwrap_err().to_string(),
-            "no recipe is called \"beos\" (there are: debian12-bios, debian12-efi)"
-        );
+        let refused = Recipe::named("beos").unwrap_err().to_string();
+        assert!(refused.starts_with("no recipe is called \"beos\" (there are: debian12-bios, "), "{refused}");
     }
 
     #[test]
-    fn a_disk_of_another_size_keeps_the_tree() {
-        let larger = Recipe { root_mib: 4000, ..DEBIAN12_BIOS };
-        assert_eq!(larger.tree_key(), DEBIAN12_BIOS.tree_key());
-        assert_ne!(larger.guest_key(), DEBIAN12_BIOS.guest_key());
-        let other = Recipe { customize: "true", ..DEBIAN12_BIOS };
+    fn names_machines_and_cards_are_unique() {
+        let names: BTreeSet<_> = RECIPES.iter().flat_map(|recipe| [recipe.name, recipe.machine]).collect();
+        assert!(names.len() >= RECIPES.len());
+        let macs: BTreeSet<_> = RECIPES.iter().flat_map(Recipe::macs).collect();
+        assert_eq!(macs.len(), RECIPES.iter().map(|recipe| recipe.network.cards()).sum::<usize>());
+    }
+
+    #[test]
+    fn every_value_of_every_axis_has_a_guest() {
+        let seen = |value: fn(&Recipe) -> String| -> usize {
+            RECIPES.iter().map(value).collect::<BTreeSet<_>>().len()
+        };
+        assert!(RECIPES.len() >= 12);
+        assert_eq!(seen(|recipe| format!("{:?}", recipe.suite)), 3);
+        assert_eq!(seen(|recipe| format!("{:?}", recipe.layout)), 4);
+        assert_eq!(seen(|recipe| format!("{:?}", recipe.initramfs)), 2);
+        assert_eq!(seen(|recipe| format!("{:?}", recipe.firmware)), 2);
+        assert_eq!(seen(|recipe| format!("{:?}", recipe.network)), 3);
+        assert_eq!(seen(|recipe| format!("{:?}", recipe.origin)), 4);
+    }
+
+    #[test]
+    fn what_is_left_on_the_disk_keeps_the_tree() {
+        let lived = Recipe { deleted_mib: 100, ..DEBIAN12_BIOS };
+        assert_eq!(lived.tree_key(), DEBIAN12_BIOS.tree_key());
+        assert_ne!(lived.guest_key(), DEBIAN12_BIOS.guest_key());
+        let other = Recipe { network: Network::Dhcp, ..DEBIAN12_BIOS };
         assert_ne!(other.tree_key(), DEBIAN12_BIOS.tree_key());
     }
 }

@@ -1,33 +1,93 @@
-//! The guest's tree of files: Debian's own packages, installed by `mmdebstrap`, kept as a tar.
+//! The guest's tree of files: Debian's own packages, installed by `mmdebstrap`, kept as a tar. A release's base tree is
+//! installed once; each guest adds its own packages and settings to it.
 
+use crate::axes::{Layout, Suite};
 use crate::error::Context as _;
+use crate::recipe::{EPOCH, base_key};
+use crate::script;
 use crate::tool::{command, command_as_root, is_root, run, say};
-use crate::{Recipe, Result};
+use crate::{Recipe, Result, cache};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
-/// The tar of the recipe's tree, made when the cache does not have it.
+/// What packages leave out: nothing that a machine needs to run.
+const LEFT_OUT: [&str; 3] = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"];
+
+/// The tar of the recipe's tree, made when the cache does not have it. Whoever has made the guest of it removes it.
 pub(crate) fn tree(recipe: &Recipe, cache: &Path) -> Result<PathBuf> {
-    let tar = cache.join(format!("{}-{}.tar.zst", recipe.name, recipe.tree_key()));
+    let tar = cache.join(format!("{}-{}.tar", recipe.name, recipe.tree_key()));
     if tar.exists() {
         return Ok(tar);
     }
-    say(format_args!("installing {} with mmdebstrap (one to three minutes, once)", recipe.name));
+    let base = base(recipe.suite, cache)?;
+    say(format_args!("adding the packages and settings of {}", recipe.name));
     let start = Instant::now();
-    let partial = cache.join(format!("{}.partial.tar.zst", recipe.name));
-    run(command("mmdebstrap")
-        .envs(recipe.environment())
-        .args(["--quiet", "--variant=minbase", &format!("--include={}", recipe.packages.join(","))])
-        // A hook that names no file is a script for sh; so the scripts need no place that every user may read.
-        .arg(format!("--essential-hook={}", recipe.essential))
-        .arg(format!("--customize-hook={}", recipe.customize))
-        .arg(recipe.suite)
-        .arg(&partial)
-        .args(sources(recipe.suite)))?;
+    let mut scripts = vec![format!("--setup-hook=tar-in '{}' /", base.display())];
+    scripts.extend(script::GUEST.map(|script| format!("--customize-hook={script}")));
+    if recipe.layout == Layout::Ext4 {
+        scripts.push(inside(script::INITRAMFS));
+        scripts.push(inside(script::GRUB));
+        scripts.push(format!("--customize-hook={}", script::CLEAN));
+    }
+    let partial = cache.join(format!("{}.partial.tar", recipe.name));
+    install(recipe.suite, "custom", &scripts, &partial, |command| {
+        command.envs(recipe.environment());
+    })?;
     fs::rename(&partial, &tar).context("rename", &partial)?;
-    say(format_args!("installed {} in {} s", recipe.name, start.elapsed().as_secs()));
+    say(format_args!("made the tree of {} in {} s", recipe.name, start.elapsed().as_secs()));
     Ok(tar)
+}
+
+/// The tar of a release's base tree, made when the cache does not have it. It is not compressed: `mmdebstrap` takes it in
+/// as it is.
+fn base(suite: Suite, cache: &Path) -> Result<PathBuf> {
+    let name = format!("debian{}-base", suite.version());
+    let tar = cache.join(format!("{name}-{}.tar", base_key(suite)));
+    let _lock = cache::lock(&name)?;
+    if tar.exists() {
+        return Ok(tar);
+    }
+    say(format_args!("installing Debian {} with mmdebstrap (one to three minutes, once)", suite.version()));
+    let start = Instant::now();
+    let partial = cache.join(format!("{name}.partial.tar"));
+    let [essential, complete] = script::BASE;
+    let mut options = vec![format!("--include={}", script::BASE_PACKAGES.join(","))];
+    options.extend(LEFT_OUT.map(|paths| format!("--dpkgopt=path-exclude={paths}")));
+    // A hook that names no file is a script for sh; so the scripts need no place that every user may read.
+    options.push(format!("--essential-hook={essential}"));
+    options.push(format!("--customize-hook={complete}"));
+    install(suite, "minbase", &options, &partial, |command| {
+        command.env("SOURCE_DATE_EPOCH", EPOCH.to_string());
+    })?;
+    fs::rename(&partial, &tar).context("rename", &partial)?;
+    say(format_args!("installed Debian {} in {} s", suite.version(), start.elapsed().as_secs()));
+    Ok(tar)
+}
+
+/// Runs `mmdebstrap`, whose variant says what it installs by itself.
+fn install(
+    suite: Suite,
+    variant: &str,
+    options: &[String],
+    tar: &Path,
+    environment: impl FnOnce(&mut Command),
+) -> Result<()> {
+    let mut mmdebstrap = command("mmdebstrap");
+    environment(&mut mmdebstrap);
+    run(mmdebstrap
+        .args(["--quiet", &format!("--variant={variant}")])
+        .args(options)
+        .arg(suite.codename())
+        .arg(tar)
+        .args(sources(suite.codename())))?;
+    Ok(())
+}
+
+/// A hook that runs a script inside the guest.
+fn inside(script: &str) -> String {
+    format!("--customize-hook=chroot \"$1\" sh -s <<'END OF THE SCRIPT'\n{script}\nEND OF THE SCRIPT\n")
 }
 
 /// Unpacks a tree below `directory`, with its owners and device nodes, and runs the shell script `then` with
@@ -41,9 +101,9 @@ pub(crate) fn unpack(
 ) -> Result<()> {
     // Only root may set security.capability; without it ping merely needs root in the guest.
     let attributes = if is_root() { "--xattrs --xattrs-include='*'" } else { "" };
-    let script = format!("set -eu; tar --zstd {attributes} -xpf \"$1\" -C \"$2\"; shift 2; {then}");
+    let script = format!("set -eu; tar {attributes} -xpf \"$1\" -C \"$2\"; shift 2; {then}");
     run(command_as_root("sh")
-        .env("E2FSPROGS_FAKE_TIME", recipe.epoch.to_string())
+        .env("E2FSPROGS_FAKE_TIME", EPOCH.to_string())
         .envs(recipe.environment())
         .args(["-c", &script, "sh"])
         .arg(tar)
@@ -51,7 +111,6 @@ pub(crate) fn unpack(
         .args(arguments))?;
     Ok(())
 }
-
 /// The machine's own sources of this release, as lines of a sources list; none when it has none, which leaves the
 /// choice to mmdebstrap.
 fn sources(suite: &str) -> Vec<String> {

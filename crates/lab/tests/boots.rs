@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
-use lab::{Boot, Recipe};
+use lab::{Firmware, Package, Recipe};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -24,9 +24,9 @@ impl Guest {
     fn start(recipe: &Recipe) -> Self {
         let files = lab::guest(recipe).unwrap();
         // OVMF, as Debian builds it, has no driver for pvscsi; AHCI is the other controller that VMware gives.
-        let hardware: &[&str] = match recipe.boot {
-            Boot::Bios => &["-device", "pvscsi,id=scsi", "-device", "scsi-hd,bus=scsi.0,drive=disk"],
-            Boot::Efi { .. } => {
+        let hardware: &[&str] = match recipe.firmware {
+            Firmware::Bios => &["-device", "pvscsi,id=scsi", "-device", "scsi-hd,bus=scsi.0,drive=disk"],
+            Firmware::Uefi => {
                 &["-bios", "/usr/share/ovmf/OVMF.fd", "-device", "ide-hd,drive=disk,bootindex=1"]
             }
         };
@@ -35,11 +35,14 @@ impl Guest {
             .args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .args(["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"])
             .arg("-drive")
-            .arg(format!("file={},format=vmdk,if=none,id=disk,snapshot=on", files.vmdk.display()))
+            .arg(format!(
+                "file={},format=vmdk,if=none,id=disk,snapshot=on",
+                files.disk(Package::Vmx).unwrap().display()
+            ))
             .args(hardware)
             .args(["-device", "pcie-root-port,id=slot192,slot=192,chassis=1"])
             .args(["-netdev", "user,id=net,restrict=on", "-device"])
-            .arg(format!("vmxnet3,bus=slot192,netdev=net,mac={}", recipe.mac))
+            .arg(format!("vmxnet3,bus=slot192,netdev=net,mac={}", recipe.macs()[0]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -20,7 +20,7 @@ fn help_names_every_command() {
     let output = Command::new(script()).arg("help").output().unwrap();
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    for name in ["quickstart", "build", "test", "lint", "bench", "fuzz", "help"] {
+    for name in ["quickstart", "build", "test", "lint", "bench", "certify", "fuzz", "help"] {
         assert!(help.contains(&format!("./dev {name}")), "{name} is missing in:\n{help}");
     }
 }

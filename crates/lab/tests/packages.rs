@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+use lab::Package;
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
@@ -19,8 +20,8 @@ fn assert_same_content(raw: &Path, vmdk: &str) {
 #[test]
 fn the_vmx_stands_beside_the_guests_disk() {
     let files = lab::guest(&lab::DEBIAN12_BIOS).unwrap();
-    assert_same_content(&files.raw, files.vmdk.to_str().unwrap());
-    let text = std::fs::read_to_string(&files.vmx).unwrap();
+    assert_same_content(&files.path(Package::Raw), files.disk(Package::Vmx).unwrap().to_str().unwrap());
+    let text = std::fs::read_to_string(files.path(Package::Vmx)).unwrap();
     assert!(text.contains("scsi0:0.fileName = \"debian12.vmdk\"\n"), "{text}");
 }
 
@@ -28,8 +29,11 @@ fn the_vmx_stands_beside_the_guests_disk() {
 fn the_ova_holds_the_guests_disk_with_its_digest() {
     let files = lab::guest(&lab::DEBIAN12_BIOS).unwrap();
     let unpacked = tempfile::tempdir().unwrap();
-    tar::Archive::new(File::open(&files.ova).unwrap()).unpack(unpacked.path()).unwrap();
-    assert_same_content(&files.raw, unpacked.path().join("debian12-disk1.vmdk").to_str().unwrap());
+    tar::Archive::new(File::open(files.path(Package::Ova)).unwrap()).unpack(unpacked.path()).unwrap();
+    assert_same_content(
+        &files.path(Package::Raw),
+        unpacked.path().join("debian12-disk1.vmdk").to_str().unwrap(),
+    );
 
     let manifest = std::fs::read_to_string(unpacked.path().join("debian12.mf")).unwrap();
     std::fs::write(
@@ -52,8 +56,8 @@ fn the_partitions_hold_what_fstab_says() {
         let offset = (u64::from(mib) * lab::MIB).to_string();
         run(Command::new("/sbin/blkid")
             .args(["-p", "-o", "value", "-s", "UUID", "-O", &offset])
-            .arg(&files.raw))
+            .arg(files.path(Package::Raw)))
     };
-    assert_eq!(uuid_at(recipe.root_start_mib()).trim(), recipe.root_uuid);
-    assert_eq!(uuid_at(recipe.swap_start_mib()).trim(), recipe.swap_uuid);
+    assert_eq!(uuid_at(recipe.root_start_mib()).trim(), recipe.root_uuid());
+    assert_eq!(uuid_at(recipe.swap_start_mib()).trim(), recipe.swap_uuid());
 }

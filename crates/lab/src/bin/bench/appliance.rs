@@ -15,7 +15,7 @@ pub(crate) fn run(runs: u32) -> Result<Boots> {
     let choice = qemu::accelerator::choose(&binary, &kernel.image)?;
     let mut boots = Vec::new();
     for run in 1..=runs {
-        let disk: Arc<dyn BlockRead> = Arc::new(FileDisk::open(&guest.raw)?);
+        let disk: Arc<dyn BlockRead> = Arc::new(FileDisk::open(guest.path(lab::Package::Raw))?);
         let overlay: Arc<dyn BlockWrite> =
             Arc::new(Overlay::new(disk, OverlayOptions::new(std::env::temp_dir())));
         let volumes = guest::volume::scan(&[overlay]).context("cannot find the guest's volumes")?;

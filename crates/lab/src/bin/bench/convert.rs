@@ -25,7 +25,7 @@ pub(crate) fn run(runs: u32, peer_runs: u32) -> Result<Conversion> {
     say("a first conversion, which is not measured: it warms what both find warm");
     let convert = |output: &Path| {
         let mut command = Command::new(&anyvisor);
-        command.arg("convert").arg(&guest.ova).args(["--to", "kvm", "--output"]).arg(output);
+        command.arg("convert").arg(guest.source()).args(["--to", "kvm", "--output"]).arg(output);
         command
     };
     one(&convert, scratch.path(), "warm")?;
@@ -33,14 +33,15 @@ pub(crate) fn run(runs: u32, peer_runs: u32) -> Result<Conversion> {
     let mut peer = None;
     if peer_runs > 0 {
         let virt_v2v = Peer::prepare(&cache, choice.accelerator)?;
-        let theirs = |output: &Path| virt_v2v.convert(&guest.ova, output);
+        let theirs = |output: &Path| virt_v2v.convert(&guest.source(), output);
         let theirs = several("virt-v2v", peer_runs, &theirs, scratch.path())?;
         peer = Some(Tool { version: virt_v2v.version.clone(), runs: theirs });
         // Again behind it: what else the host does changes over minutes, and is to weigh on both.
         ours.extend(several("anyvisor", runs, &convert, scratch.path())?);
     }
-    let size =
-        std::fs::metadata(&guest.ova).with_context(|| format!("cannot read {}", guest.ova.display()))?.len();
+    let size = std::fs::metadata(guest.source())
+        .with_context(|| format!("cannot read {}", guest.source().display()))?
+        .len();
     Ok(Conversion {
         guest: lab::DEBIAN12_BIOS.name.to_owned(),
         guest_bytes: size,

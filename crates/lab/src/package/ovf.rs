@@ -4,7 +4,8 @@
 //! that of VMware's own export tool for a virtual machine of hardware version 19.
 
 use crate::error::Context as _;
-use crate::recipe::{MIB, hex};
+use crate::identity::hex;
+use crate::recipe::{EPOCH, MIB};
 use crate::{Recipe, Result};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -38,8 +39,10 @@ struct Item<'a> {
 /// is in use, all in bytes.
 pub(crate) fn envelope(recipe: &Recipe, disk: &str, file_size: u64, populated: u64) -> String {
     let name = recipe.machine;
+    let system = recipe.suite.version().min(12); // hardware version 19 knows no Debian behind 12
+    let macs = recipe.macs();
     let mut hardware = String::new();
-    for (index, item) in items(recipe).iter().enumerate() {
+    for (index, item) in items(&macs).iter().enumerate() {
         item.write(index + 1, &mut hardware);
     }
     format!(
@@ -61,7 +64,7 @@ pub(crate) fn envelope(recipe: &Recipe, disk: &str, file_size: u64, populated: u
   <VirtualSystem ovf:id="{name}">
     <Info>A virtual machine</Info>
     <Name>{name}</Name>
-    <OperatingSystemSection ovf:id="96" vmw:osType="debian12_64Guest">
+    <OperatingSystemSection ovf:id="96" vmw:osType="debian{system}_64Guest">
       <Info>The kind of installed guest operating system</Info>
     </OperatingSystemSection>
     <VirtualHardwareSection>
@@ -81,14 +84,14 @@ pub(crate) fn envelope(recipe: &Recipe, disk: &str, file_size: u64, populated: u
 </Envelope>
 "#,
         capacity = recipe.disk_size() / MIB,
-        firmware = recipe.boot.firmware(),
+        firmware = recipe.firmware.name(),
     )
 }
 
-fn items(recipe: &Recipe) -> Vec<Item<'_>> {
+fn items(macs: &[String]) -> Vec<Item<'_>> {
     let item = |resource, elements| Item { resource, required: true, elements, settings: &[] };
     let optional = |resource, elements| Item { resource, required: false, elements, settings: &[] };
-    vec![
+    let mut items = vec![
         item(
             Resource::Processor,
             vec![
@@ -144,22 +147,36 @@ fn items(recipe: &Recipe) -> Vec<Item<'_>> {
                 ("Parent", "3"),
             ],
         ),
-        Item {
-            resource: Resource::Ethernet,
-            required: true,
-            elements: vec![
-                ("Address", recipe.mac),
-                ("AddressOnParent", "7"),
-                ("AutomaticAllocation", "true"),
-                ("Connection", "VM Network"),
-                ("Description", "VmxNet3 ethernet adapter on &quot;VM Network&quot;"),
-                ("ElementName", "Network adapter 1"),
-                ("ResourceSubType", "VmxNet3"),
-            ],
-            settings: &[("slotInfo.pciSlotNumber", "192"), ("wakeOnLanEnabled", "true")],
-        },
         optional(Resource::Video, vec![("AutomaticAllocation", "false"), ("ElementName", "Video card")]),
-    ]
+    ];
+    items.extend(macs.iter().zip(CARDS).map(|(mac, card)| adapter(mac, card)));
+    items
+}
+
+/// A network card's place on its bus, its name and its slot.
+type Card = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// The network cards that a guest may have.
+const CARDS: [Card; 2] = [
+    ("7", "Network adapter 1", &[("slotInfo.pciSlotNumber", "192"), ("wakeOnLanEnabled", "true")]),
+    ("8", "Network adapter 2", &[("slotInfo.pciSlotNumber", "224"), ("wakeOnLanEnabled", "true")]),
+];
+
+fn adapter<'a>(mac: &'a str, (place, name, settings): Card) -> Item<'a> {
+    Item {
+        resource: Resource::Ethernet,
+        required: true,
+        elements: vec![
+            ("Address", mac),
+            ("AddressOnParent", place),
+            ("AutomaticAllocation", "true"),
+            ("Connection", "VM Network"),
+            ("Description", "VmxNet3 ethernet adapter on &quot;VM Network&quot;"),
+            ("ElementName", name),
+            ("ResourceSubType", "VmxNet3"),
+        ],
+        settings,
+    }
 }
 
 impl Item<'_> {
@@ -204,7 +221,7 @@ pub(crate) fn sha256(path: &Path) -> Result<String> {
 
 /// Packs the guest as an OVA: a tar (ustar) of the envelope, the manifest and the disk, in this order, so that a reader
 /// of a stream knows what to expect of the disk before it comes (DSP0243, 5.2).
-pub(crate) fn package(recipe: &Recipe, disk: &Path, populated: u64, ova: &Path) -> Result<()> {
+pub(super) fn package(recipe: &Recipe, disk: &Path, populated: u64, ova: &Path) -> Result<()> {
     let stem = recipe.machine;
     let disk_name = format!("{stem}-disk1.vmdk");
     let mut file = File::open(disk).context("open", disk)?;
@@ -219,7 +236,7 @@ pub(crate) fn package(recipe: &Recipe, disk: &Path, populated: u64, ova: &Path) 
         let mut header = tar::Header::new_ustar();
         header.set_size(size);
         header.set_mode(0o644);
-        header.set_mtime(recipe.epoch);
+        header.set_mtime(EPOCH);
         header
     };
     tar.append_data(&mut header(ovf.len() as u64), &ovf_name, ovf.as_bytes()).context("write", ova)?;
@@ -255,7 +272,7 @@ mod tests {
         assert_eq!(parent_type("17"), Some("6"), "the disk hangs on the SCSI controller");
         assert_eq!(parent_type("15"), Some("20"), "the CD drive hangs on the SATA controller");
         let adapter = items.iter().find(|item| value(**item, "ResourceType") == Some("10")).unwrap();
-        assert_eq!(value(*adapter, "Address"), Some(DEBIAN12_BIOS.mac));
+        assert_eq!(value(*adapter, "Address"), DEBIAN12_BIOS.macs().first().map(String::as_str));
         assert_eq!(value(*adapter, "ResourceSubType"), Some("VmxNet3"));
     }
 

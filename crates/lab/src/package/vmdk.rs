@@ -14,7 +14,7 @@ const SEARCHED: usize = 64 * 1024;
 const CONTENT_ID: &str = "1ab00d12";
 
 /// Converts a raw disk to `subformat`: `streamOptimized`, `monolithicSparse`.
-pub(crate) fn convert(raw: &Path, subformat: &str, vmdk: &Path) -> Result<()> {
+pub(super) fn convert(raw: &Path, subformat: &str, vmdk: &Path) -> Result<()> {
     let options = format!("subformat={subformat},adapter_type=lsilogic,hwversion=19");
     run(command("qemu-img").args(["convert", "-f", "raw", "-O", "vmdk", "-o", &options]).arg(raw).arg(vmdk))?;
     fix_content_id(vmdk)

@@ -1,0 +1,92 @@
+//! One row's work: convert, rehearse, keep the evidence.
+
+use crate::row::Row;
+use anyhow::{Context as _, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+/// The program's exit codes that are answers: it booted, it did not.
+const ANSWERS: [i32; 2] = [0, 4];
+/// How much of a failed program's talk an error carries, in bytes.
+const TALK_KEPT: usize = 2048;
+/// How long a guest may take to come up, in seconds: emulated, two at a time, on a busy host.
+const TIMEOUT: &str = "1200";
+
+/// What a row's work gave.
+pub(crate) struct Done {
+    /// The evidence's document.
+    pub(crate) document: Vec<u8>,
+    /// Whether the guest came up.
+    pub(crate) booted: bool,
+    /// How long all took, in seconds.
+    pub(crate) seconds: u64,
+    /// How long the conversion took, in seconds.
+    pub(crate) conversion_seconds: Option<u64>,
+}
+
+/// The program that is certified, and where it may work.
+pub(crate) struct Workshop {
+    /// The program `anyvisor`.
+    pub(crate) anyvisor: PathBuf,
+    /// A directory for converted guests.
+    pub(crate) scratch: PathBuf,
+}
+
+impl Workshop {
+    /// Does a row's work; what it converted is removed again.
+    pub(crate) fn work(&self, row: &Row) -> Result<Done> {
+        let source = lab::guest(row.guest)?.source();
+        let start = Instant::now();
+        let directory = tempfile::Builder::new()
+            .prefix("row-")
+            .tempdir_in(&self.scratch)
+            .with_context(|| format!("cannot create a directory in {}", self.scratch.display()))?;
+        let (subject, conversion_seconds) = match row.control {
+            true => (source, None),
+            false => {
+                let output = directory.path().join("converted");
+                self.convert(row, &source, &output)?;
+                (output, Some(start.elapsed().as_secs()))
+            }
+        };
+        let evidence = directory.path().join("evidence.json");
+        let booted = self.rehearse(row, &subject, &evidence)?;
+        let document =
+            std::fs::read(&evidence).with_context(|| format!("cannot read {}", evidence.display()))?;
+        Ok(Done { document, booted, seconds: start.elapsed().as_secs(), conversion_seconds })
+    }
+
+    fn convert(&self, row: &Row, source: &Path, output: &Path) -> Result<()> {
+        let mut command = Command::new(&self.anyvisor);
+        command.arg("convert").arg(source).args(["--to", &row.target.id, "--output"]).arg(output);
+        command.args(["--map-network", "*=network:default"]);
+        let ran = run(&mut command)?;
+        if !ran.status.success() {
+            bail!("the conversion failed: {}", talk(&ran));
+        }
+        Ok(())
+    }
+
+    fn rehearse(&self, row: &Row, subject: &Path, evidence: &Path) -> Result<bool> {
+        let mut command = Command::new(&self.anyvisor);
+        command.arg("rehearse").arg(subject).args(["--on", &row.target.id, "--timeout", TIMEOUT]);
+        command.arg("--evidence").arg(evidence);
+        let ran = run(&mut command)?;
+        match ran.status.code() {
+            Some(code) if ANSWERS.contains(&code) => Ok(code == 0),
+            _ => bail!("the rehearsal was not held: {}", talk(&ran)),
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<Output> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {program}"))
+}
+
+/// The end of what a program said.
+fn talk(ran: &Output) -> String {
+    let from = ran.stderr.len().saturating_sub(TALK_KEPT);
+    String::from_utf8_lossy(ran.stderr.get(from..).unwrap_or_default()).trim().to_owned()
+}
