@@ -185,6 +185,9 @@ pub(crate) struct Rehearse {
     /// The hypervisor whose virtual hardware to boot on; by default the one that the machine was converted for, KVM for a source
     #[arg(long, value_name = "TARGET[:RELEASE]", value_parser = crate::target::parse)]
     pub(crate) on: Option<&'static Profile>,
+    /// Boot nothing: look for the drivers of the hypervisor's devices in the guest's files
+    #[arg(long = "static", conflicts_with = "timeout")]
+    pub(crate) without_boot: bool,
     /// How long the guest may take before it counts as not booting, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: Option<u64>,

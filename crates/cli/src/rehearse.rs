@@ -11,12 +11,13 @@ use std::time::Duration;
 
 /// Runs the command.
 pub(crate) fn run(args: &Rehearse) -> Result<Exit> {
-    let evidence = migrate::rehearsal::rehearse_path(&args.source, args.on, &options(args.timeout))?;
+    let options = Options { without_boot: args.without_boot, ..options(args.timeout) };
+    let evidence = migrate::rehearsal::rehearse_path(&args.source, args.on, &options)?;
     match args.json {
         true => print_json(&evidence)?,
         false => print(&evidence.to_string())?,
     }
-    Ok(if evidence.booted() { Exit::Done } else { Exit::NotBooted })
+    Ok(if evidence.grade > Grade::Failed { Exit::Done } else { Exit::NotBooted })
 }
 
 /// What the grades mean, for the help.

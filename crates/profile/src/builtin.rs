@@ -64,6 +64,12 @@ mod tests {
                 assert!(profile.disks_for(firmware).any(|disk| disk.boots), "{}: {firmware:?}", profile.id);
                 assert!(profile.nics_for(firmware).next().is_some(), "{}: {firmware:?}", profile.id);
             }
+            for disk in &profile.disk {
+                assert_eq!(disk.linux.len(), disk.modalias.len(), "{}: {:?}", profile.id, disk.bus);
+            }
+            for nic in &profile.nic {
+                assert_eq!(nic.linux.len(), nic.modalias.len(), "{}: {:?}", profile.id, nic.model);
+            }
             for packing in &profile.packing {
                 assert!(!packing.disks.is_empty(), "{}: {}", profile.id, packing.name);
             }

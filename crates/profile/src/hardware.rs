@@ -19,12 +19,28 @@ pub struct DiskHardware {
     pub place: Place,
     /// The Linux modules that reach a disk on it, in the order in which they are loaded.
     pub linux: Vec<String>,
+    /// The ids by which the kernel asks for them, as it writes them (`MODALIAS` of udev): one for each.
+    pub modalias: Vec<String>,
     /// What a Linux guest calls its disks: `sd`, `vd`, `nvme`, `xvd`.
     pub linux_name: String,
     /// QEMU's device for the controller, where the bus needs one.
     pub qemu_controller: Option<String>,
     /// QEMU's device for the disk.
     pub qemu_disk: Option<String>,
+    /// What takes its place in a rehearsal, where QEMU has no such bus.
+    pub fallback: Option<DiskFallback>,
+}
+
+/// A bus of QEMU's that takes the place of one that it lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskFallback {
+    /// The Linux modules that reach a disk on it and the real bus does not need.
+    pub linux: Vec<String>,
+    /// QEMU's device for the controller, where the bus needs one.
+    pub qemu_controller: Option<String>,
+    /// QEMU's device for the disk.
+    pub qemu_disk: String,
 }
 
 /// A bus for CD-ROM drives. It shares places with the disks of the same bus.
@@ -61,8 +77,42 @@ pub struct NicHardware {
     pub firmware: Option<FirmwareKind>,
     /// The Linux modules that drive it, in the order in which they are loaded.
     pub linux: Vec<String>,
+    /// The ids by which the kernel asks for them, as it writes them (`MODALIAS` of udev): one for each.
+    pub modalias: Vec<String>,
     /// QEMU's device for it.
     pub qemu: Option<String>,
+    /// What takes its place in a rehearsal, where QEMU has no such card.
+    pub fallback: Option<NicFallback>,
+}
+
+/// A card of QEMU's that takes the place of one that it lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NicFallback {
+    /// The Linux modules that drive it.
+    pub linux: Vec<String>,
+    /// QEMU's device for it.
+    pub qemu: String,
+}
+
+/// What QEMU has for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emulated<'a> {
+    /// Its device for the controller, where one is needed.
+    pub controller: Option<&'a str>,
+    /// Its device.
+    pub device: &'a str,
+    /// Whether that is another device, which merely takes the place.
+    pub stand_in: bool,
+}
+
+/// A Linux module that a device needs, and the id by which the kernel asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeededModule<'a> {
+    /// The module.
+    pub module: &'a str,
+    /// The id: `pci:v000015ADd000007C0…`, `vmbus:…`, `xen:vbd`.
+    pub modalias: &'a str,
 }
 
 /// A kind of firmware.
@@ -104,7 +154,68 @@ impl Place {
     }
 }
 
+impl DiskHardware {
+    /// What QEMU has for a disk on it; `None` for nothing that a guest could be started from.
+    pub fn emulated(&self) -> Option<Emulated<'_>> {
+        let own = self.qemu_disk.as_deref().map(|device| Emulated {
+            controller: self.qemu_controller.as_deref(),
+            device,
+            stand_in: false,
+        });
+        let stand_in = self.fallback.as_ref().map(|fallback| Emulated {
+            controller: fallback.qemu_controller.as_deref(),
+            device: &fallback.qemu_disk,
+            stand_in: true,
+        });
+        own.or(stand_in)
+    }
+
+    /// The modules that it needs with their ids, in the order in which they are loaded.
+    pub fn modules(&self) -> impl Iterator<Item = NeededModule<'_>> {
+        needed(&self.linux, &self.modalias)
+    }
+
+    /// The modules that only its stand-in needs.
+    pub fn fallback_modules(&self) -> &[String] {
+        self.fallback.as_ref().map(|fallback| fallback.linux.as_slice()).unwrap_or_default()
+    }
+}
+
+impl NicHardware {
+    /// What QEMU has for it.
+    pub fn emulated(&self) -> Option<Emulated<'_>> {
+        let own = self.qemu.as_deref().map(|device| Emulated { controller: None, device, stand_in: false });
+        let stand_in = self.fallback.as_ref().map(|fallback| Emulated {
+            controller: None,
+            device: &fallback.qemu,
+            stand_in: true,
+        });
+        own.or(stand_in)
+    }
+
+    /// The modules that it needs with their ids, in the order in which they are loaded.
+    pub fn modules(&self) -> impl Iterator<Item = NeededModule<'_>> {
+        needed(&self.linux, &self.modalias)
+    }
+
+    /// The modules that only its stand-in needs.
+    pub fn fallback_modules(&self) -> &[String] {
+        self.fallback.as_ref().map(|fallback| fallback.linux.as_slice()).unwrap_or_default()
+    }
+}
+
+fn needed<'a>(modules: &'a [String], ids: &'a [String]) -> impl Iterator<Item = NeededModule<'a>> {
+    modules.iter().zip(ids).map(|(module, modalias)| NeededModule { module, modalias })
+}
+
 impl Profile {
+    /// Every Linux module that its hardware, or a stand-in for it, needs.
+    pub fn linux_modules(&self) -> impl Iterator<Item = &str> {
+        let disks = self.disk.iter().flat_map(|disk| disk.linux.iter().chain(disk.fallback_modules()));
+        let nics = self.nic.iter().flat_map(|nic| nic.linux.iter().chain(nic.fallback_modules()));
+        disks.chain(nics).map(String::as_str)
+    }
+
     /// What it offers for disks on `bus`.
     pub fn disk_hardware(&self, bus: Bus) -> Option<&DiskHardware> {
         self.disk.iter().find(|hardware| hardware.bus == bus)

@@ -12,7 +12,10 @@ mod rehearsal;
 
 pub use builtin::{all, find, find_release};
 pub use grade::Grade;
-pub use hardware::{CdromHardware, DiskHardware, FirmwareKind, NicHardware, Place};
+pub use hardware::{
+    CdromHardware, DiskFallback, DiskHardware, Emulated, FirmwareKind, NeededModule, NicFallback,
+    NicHardware, Place,
+};
 pub use packing::{Container, DiskKind, Packing};
 pub use rehearsal::{Machines, Rehearsal};
 

@@ -206,6 +206,7 @@ impl Controllers {
         Ok(match unit {
             Unit::ScsiId => format!(",bus={}.0,scsi-id={number}", controller.id),
             Unit::Bus => format!(",bus={}.{number}", controller.id),
+            Unit::Pair => format!(",bus={}.{},unit={}", controller.id, number / 2, number % 2),
         })
     }
 }
@@ -217,12 +218,15 @@ enum Unit {
     ScsiId,
     /// One bus a disk.
     Bus,
+    /// Two disks a bus.
+    Pair,
 }
 
 /// How many disks a controller takes here, and how it numbers them.
 fn addressing(controller: &str) -> (usize, Unit) {
     match controller {
         "ich9-ahci" => (6, Unit::Bus),
+        "piix3-ide" | "piix4-ide" => (4, Unit::Pair),
         // Narrow SCSI: eight targets, of which the adapter is the last.
         "lsi53c895a" | "lsi53c810" => (7, Unit::ScsiId),
         "mptsas1068" => (8, Unit::ScsiId),

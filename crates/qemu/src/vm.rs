@@ -113,15 +113,15 @@ impl Disk {
         }
     }
 
-    /// A disk on a hypervisor's hardware.
+    /// A disk on a hypervisor's hardware, or on what takes its place.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when QEMU has no such hardware.
     pub fn on(hardware: &DiskHardware, backend: Backend) -> Result<Self> {
-        let device = hardware.qemu_disk.as_ref().ok_or_else(|| Error::Unsupported {
+        let emulated = hardware.emulated().ok_or_else(|| Error::Unsupported {
             reason: format!("QEMU has no disk on the bus {:?}", hardware.bus),
         })?;
-        Ok(Self { controller: hardware.qemu_controller.clone(), ..Self::new(device.clone(), backend) })
+        Ok(Self { controller: emulated.controller.map(Into::into), ..Self::new(emulated.device, backend) })
     }
 }
 
@@ -164,15 +164,15 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// A network card of a hypervisor's hardware.
+    /// A network card of a hypervisor's hardware, or what takes its place.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when QEMU has no such hardware.
     pub fn on(hardware: &NicHardware, mac: Option<MacAddress>) -> Result<Self> {
-        let device = hardware.qemu.clone().ok_or_else(|| Error::Unsupported {
+        let emulated = hardware.emulated().ok_or_else(|| Error::Unsupported {
             reason: format!("QEMU has no network card {:?}", hardware.model),
         })?;
-        Ok(Self { device, mac })
+        Ok(Self { device: emulated.device.into(), mac })
     }
 }
 

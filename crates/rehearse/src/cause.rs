@@ -34,6 +34,8 @@ pub enum Cause {
     Hang,
     /// The guest said nothing at all.
     Silent,
+    /// A driver of the hypervisor's devices is missing, or nothing would load it. That was found in the guest's files.
+    MissingDriver,
 }
 
 impl fmt::Display for Cause {
@@ -55,6 +57,7 @@ impl fmt::Display for Cause {
             Self::MachineStopped => "QEMU ended",
             Self::Hang => "the guest hangs",
             Self::Silent => "the guest said nothing, on its console or otherwise",
+            Self::MissingDriver => "a driver of the hypervisor's devices is missing, or would not be loaded",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! [`Evidence`] for people: a short table.
 
+use crate::drivers::{CheckedDriver, DriverCheck, DriverPlace};
 use crate::evidence::{Evidence, Failed, Hardware, JudgedBy, Outcome, Preparation, Run, Timings};
 use crate::facts::Facts;
 use std::fmt;
@@ -11,6 +12,10 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
             Outcome::Booted(_) => headline(f, self)?,
+            Outcome::Static => headline(f, self)?,
+            Outcome::Failed(failed) if self.run.is_none() => {
+                writeln!(f, "would not boot on {}: {}", self.profile, failed.cause)?;
+            }
             Outcome::Failed(failed) => writeln!(f, "did not boot on {}: {}", self.profile, failed.cause)?,
         }
         row(f, "grade", &format!("{}: {}", self.grade, self.grade.meaning()))?;
@@ -22,6 +27,12 @@ impl fmt::Display for Evidence {
         }
         if let Some(facts) = self.facts() {
             rows_of_facts(f, facts)?;
+        }
+        if let Some(drivers) = &self.drivers {
+            rows_of_drivers(f, drivers)?;
+        }
+        if let Some(reason) = &self.not_booted {
+            row(f, "not booted", reason)?;
         }
         if let Some(run) = &self.run {
             rows_of_run(f, run, &self.outcome)?;
@@ -35,7 +46,7 @@ impl fmt::Display for Evidence {
                 let before = run.console.len().saturating_sub(TAIL);
                 run.console.iter().skip(before).try_for_each(|line| writeln!(f, "  | {line}"))
             }
-            (Outcome::Failed(_), None) => Ok(()),
+            (Outcome::Failed(_), None) | (Outcome::Static, _) => Ok(()),
         }
     }
 }
@@ -45,9 +56,31 @@ fn headline(f: &mut fmt::Formatter<'_>, evidence: &Evidence) -> fmt::Result {
     writeln!(f, "{} on {}: {system}", evidence.grade, evidence.profile)
 }
 
+fn rows_of_drivers(f: &mut fmt::Formatter<'_>, check: &DriverCheck) -> fmt::Result {
+    for device in &check.devices {
+        let drivers: Vec<String> = device.drivers.iter().map(driver).collect();
+        row(f, "drivers", &format!("{}: {}", device.id, drivers.join(", ")))?;
+    }
+    check.problems().try_for_each(|problem| row(f, "missing", &problem))?;
+    check.notes.iter().try_for_each(|note| row(f, "note", note))
+}
+
+fn driver(driver: &CheckedDriver) -> String {
+    let place = match driver.place {
+        DriverPlace::Builtin => "in the kernel",
+        DriverPlace::Initramfs => "in the initramfs",
+        DriverPlace::Modules => "among the modules",
+        DriverPlace::Missing => "missing",
+    };
+    format!("{} {place}", driver.module)
+}
+
 fn rows_of_run(f: &mut fmt::Formatter<'_>, run: &Run, outcome: &Outcome) -> fmt::Result {
     row(f, "timings", &timings(&run.timings))?;
     row(f, "machine", &hardware(&run.hardware))?;
+    if !run.hardware.stand_ins.is_empty() {
+        row(f, "stand-ins", &run.hardware.stand_ins.join(", "))?;
+    }
     row(f, "run by", &format!("{} with {}", run.hypervisor, run.accelerator))?;
     row(f, "judged by", &judgement(outcome, &run.preparation))
 }
@@ -105,11 +138,12 @@ fn judgement(outcome: &Outcome, preparation: &Preparation) -> String {
     let by_report = match outcome {
         Outcome::Booted(booted) => booted.judged_by == JudgedBy::Report,
         Outcome::Failed(failed) => failed.facts.is_some(),
+        Outcome::Static => false,
     };
     let judge = match (by_report, outcome) {
         (true, _) => "the guest's own report",
         (false, Outcome::Booted(_)) => "a login prompt on the console",
-        (false, Outcome::Failed(_)) => "the console",
+        (false, _) => "the console",
     };
     match (&preparation.report, &preparation.reason) {
         (Some(init), _) => {

@@ -23,6 +23,21 @@ pub enum Error {
         /// The hypervisor under which it is rehearsed.
         needs: &'static str,
     },
+    /// Nothing was booted, and there is nothing that could be looked at instead.
+    #[error("{guest} holds no Linux system whose drivers could be looked for")]
+    NoKernel {
+        /// The machine.
+        guest: String,
+    },
+    /// The guest's files could not be read.
+    #[error("cannot look for the drivers in {guest}")]
+    Look {
+        /// The machine.
+        guest: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The machine and the disks do not belong together.
     #[error("the machine has {stated} disks, and {given} were given")]
     Disks {

@@ -3,6 +3,7 @@
 //! It holds integers, strings and no fractions, so that its canonical form (RFC 8785) is the same wherever it is made.
 
 use crate::cause::Cause;
+use crate::drivers::DriverCheck;
 use crate::facts::Facts;
 use crate::instrument::Init;
 use jiff::Timestamp;
@@ -36,8 +37,12 @@ pub struct Evidence {
     pub anyvisor: String,
     /// When it was finished, in UTC.
     pub finished: Timestamp,
+    /// Which drivers of the profile's devices were found in the guest's files; `None` where it has no Linux kernel.
+    pub drivers: Option<DriverCheck>,
     /// How the guest was booted; `None` when it was not.
     pub run: Option<Run>,
+    /// Why it was not booted.
+    pub not_booted: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -87,7 +92,9 @@ pub struct Run {
 pub enum Outcome {
     /// The guest came up.
     Booted(Booted),
-    /// It did not.
+    /// It was not booted, and its drivers are where its kernel looks for them.
+    Static,
+    /// It did not come up, or lacks a driver.
     Failed(Failed),
 }
 
@@ -112,12 +119,12 @@ pub enum JudgedBy {
     Console,
 }
 
-/// A guest that did not come up.
+/// A guest that did not come up, or came up on stand-ins only and lacks a driver of the real devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     /// The likely cause.
     pub cause: Cause,
-    /// The line of the console that tells it, where there is one.
+    /// What tells it: a line of the console, or the first driver that is missing.
     pub line: Option<String>,
     /// What the guest said of itself: one that stopped in emergency mode still can.
     pub facts: Option<Facts>,
@@ -138,6 +145,8 @@ pub struct Hardware {
     pub disks: Vec<String>,
     /// QEMU's device for each network card, with its hardware address.
     pub nics: Vec<String>,
+    /// The machine's disks and cards that had a stand-in, because QEMU has no such device.
+    pub stand_ins: Vec<String>,
 }
 
 /// What was changed in the throwaway overlay so that the guest could report.
@@ -177,6 +186,7 @@ impl Evidence {
         match &self.outcome {
             Outcome::Booted(booted) => booted.facts.as_ref(),
             Outcome::Failed(failed) => failed.facts.as_ref(),
+            Outcome::Static => None,
         }
     }
 }

@@ -106,8 +106,34 @@ fn nic(stated: &Nic, profile: &Profile) -> Result<qemu::Nic, Error> {
     qemu::Nic::on(hardware, stated.mac).map_err(Error::Qemu)
 }
 
+/// What QEMU has no device for, nor a stand-in; `None` when it can run the machine.
+pub(crate) fn not_emulated(machine: &Machine, profile: &Profile) -> Option<String> {
+    let disk = machine.disks.iter().find(|disk| {
+        profile.disk_hardware(disk.attachment.bus).is_some_and(|hardware| hardware.emulated().is_none())
+    });
+    let nic = machine
+        .nics
+        .iter()
+        .find(|nic| profile.nic_hardware(&nic.model).is_some_and(|hardware| hardware.emulated().is_none()));
+    disk.map(|disk| format!("QEMU has no bus {:?} for {}", disk.attachment.bus, disk.id))
+        .or(nic.map(|nic| format!("QEMU has no card {:?} for {}", nic.model, nic.id)))
+}
+
+/// The devices that only a stand-in was there for, by their names in the machine.
+fn stand_ins(machine: &Machine, profile: &Profile) -> Vec<String> {
+    let disks = machine.disks.iter().filter(|disk| {
+        let emulated = profile.disk_hardware(disk.attachment.bus).and_then(|hardware| hardware.emulated());
+        emulated.is_some_and(|emulated| emulated.stand_in)
+    });
+    let nics = machine.nics.iter().filter(|nic| {
+        let emulated = profile.nic_hardware(&nic.model).and_then(|hardware| hardware.emulated());
+        emulated.is_some_and(|emulated| emulated.stand_in)
+    });
+    disks.map(|disk| disk.id.clone()).chain(nics.map(|nic| nic.id.clone())).collect()
+}
+
 /// The machine as the evidence states it.
-pub(crate) fn summary(vm: &Vm) -> Hardware {
+pub(crate) fn summary(vm: &Vm, machine: &Machine, profile: &Profile) -> Hardware {
     let disk = |disk: &qemu::Disk| match &disk.controller {
         Some(controller) => format!("{} on {controller}", disk.device),
         None => disk.device.clone(),
@@ -127,6 +153,7 @@ pub(crate) fn summary(vm: &Vm) -> Hardware {
         memory_mib: vm.memory_mib,
         disks: vm.disks.iter().map(disk).collect(),
         nics: vm.nics.iter().map(nic).collect(),
+        stand_ins: stand_ins(machine, profile),
     }
 }
 
@@ -170,7 +197,7 @@ mod tests {
         let vm = vm(&stated_machine(), kvm, Accelerator::Tcg, backends(2), None).unwrap();
         assert_eq!((vm.machine.as_str(), vm.memory_mib), ("q35,graphics=off", 1024));
         assert_eq!(vm.disks.iter().map(|disk| disk.boot_index).collect::<Vec<_>>(), [Some(1), Some(0)]);
-        let summary = summary(&vm);
+        let summary = summary(&vm, &stated_machine(), kvm);
         assert_eq!(summary.disks, ["scsi-hd on virtio-scsi-pci", "scsi-hd on virtio-scsi-pci"]);
         assert_eq!(summary.nics, ["virtio-net-pci 00:50:56:01:02:03"]);
         assert_eq!((summary.machine.as_str(), summary.firmware.as_str()), ("q35", "BIOS"));

@@ -7,10 +7,14 @@
 //! failed units, the time of each stage. What comes back is [`Evidence`]; for a guest that does not boot, with the
 //! likely cause and the console's last lines.
 //!
+//! The guest's files are looked at too: whether the kernel that starts finds the drivers of the profile's devices
+//! ([`DriverCheck`]). Where QEMU lacks a device, or no boot is wanted, that is all that there is.
+//!
 //! A guest that no report can be added to is judged by the login prompt on its console, and the evidence says so.
 
 mod cause;
 mod display;
+mod drivers;
 mod error;
 mod evidence;
 mod facts;
@@ -24,6 +28,7 @@ mod text;
 mod watch;
 
 pub use cause::Cause;
+pub use drivers::{CheckedDevice, CheckedDriver, ChosenBy, DriverCheck, DriverPlace};
 pub use error::{Error, Result};
 pub use evidence::{
     Booted, DiskContents, Evidence, FORMAT, Failed, GuestIdentity, Hardware, JudgedBy, Outcome, Preparation,

@@ -1,11 +1,13 @@
 //! A rehearsal from disks to evidence: [`rehearse`].
 
 use crate::cause::{self, Cause};
+use crate::drivers::DriverCheck;
 use crate::error::Error;
 use crate::evidence::{
     self, Booted, DiskContents, Evidence, Failed, GuestIdentity, JudgedBy, Outcome, Run, Timings,
 };
 use crate::facts::Facts;
+use crate::prepare::Seen;
 use crate::run;
 use crate::watch::{Verdict, Watch};
 use crate::{hardware, prepare, text};
@@ -48,6 +50,8 @@ pub struct Options {
     /// A file with the variables that UEFI firmware starts with, in the form of the host's own firmware. It is
     /// copied. By default the firmware starts with its own.
     pub nvram: Option<PathBuf>,
+    /// Whether nothing is booted, and only the guest's files are looked at.
+    pub without_boot: bool,
     /// Hears what is being done.
     pub progress: Option<Progress>,
 }
@@ -73,7 +77,8 @@ pub fn is_rehearsable(profile: &Profile) -> Result<(), Error> {
     }
 }
 
-/// Boots a guest on the hardware of `profile`, in throwaway overlays over its disks, and says what came of it.
+/// Boots a guest on the hardware of `profile`, in throwaway overlays over its disks, and says what came of it. Where QEMU has
+/// nothing for one of its devices, or no boot is wanted, only its drivers are looked for.
 ///
 /// # Errors
 /// [`Error`] when the rehearsal cannot be held. A guest that does not boot is evidence, not an error.
@@ -82,8 +87,15 @@ pub fn rehearse(
     profile: &'static Profile,
     options: &Options,
 ) -> Result<Evidence, Error> {
-    is_rehearsable(profile)?;
     let machine = subject.machine;
+    if options.without_boot {
+        return look(subject, profile, "it was not asked for".to_string());
+    }
+    is_rehearsable(profile)?;
+    if let Some(reason) = hardware::not_emulated(machine, profile) {
+        options.say(&format!("{reason}: looking for the drivers only"));
+        return look(subject, profile, reason);
+    }
     let binary = qemu::Binary::find().map_err(Error::Qemu)?;
     let choice = prepare::accelerator(&binary)?;
     let directory = tempfile::Builder::new().prefix("anyvisor-").tempdir().map_err(Error::Directory)?;
@@ -99,7 +111,7 @@ pub fn rehearse(
 
     options.say("preparing the guest's report in a throwaway overlay");
     let start = Instant::now();
-    let prepared = prepare::prepare(&overlays);
+    let prepared = prepare::prepare(&overlays, machine, profile);
     let prepare_ms = milliseconds(start.elapsed());
 
     let server = overlays.into_iter().enumerate().fold(nbd::Server::new(), |server, (index, overlay)| {
@@ -120,53 +132,105 @@ pub fn rehearse(
         hypervisor: format!("QEMU {}", binary.version()),
         accelerator: choice.accelerator,
         accelerator_reason: choice.reason,
-        hardware: hardware::summary(&vm),
+        hardware: hardware::summary(&vm, machine, profile),
         preparation: prepared.preparation,
         timings: timings(prepare_ms, milliseconds(seen.elapsed), facts),
         console: text::tail(&console, CONSOLE_LINES),
     };
-    Ok(evidence(subject, profile, prepared.os, run, outcome(seen.verdict, &console, machine)))
+    let outcome = outcome(seen.verdict, &console, machine);
+    Ok(evidence(subject, profile, prepared.seen, Some(run), outcome))
+}
+
+/// Looks for the drivers, and boots nothing.
+fn look(subject: &Subject<'_>, profile: &Profile, not_booted: String) -> Result<Evidence, Error> {
+    let guest = || subject.machine.name.clone();
+    let overlay = |disk: &Arc<dyn BlockRead>| {
+        let options = OverlayOptions::new(std::env::temp_dir());
+        Arc::new(Overlay::new(Arc::clone(disk), options)) as Arc<dyn BlockWrite>
+    };
+    let overlays: Vec<_> = subject.disks.iter().map(overlay).collect();
+    let seen = prepare::look(&overlays, subject.machine, profile)
+        .map_err(|source| Error::Look { guest: guest(), source })?;
+    let check = seen.drivers.as_ref().ok_or_else(|| Error::NoKernel { guest: guest() })?;
+    let outcome = missing_driver(check, None).map_or(Outcome::Static, Outcome::Failed);
+    let not_booted = Some(not_booted);
+    Ok(Evidence { not_booted, ..evidence(subject, profile, seen, None, outcome) })
+}
+
+/// What a check comes to that did not pass, for a guest that said `facts` of itself.
+fn missing_driver(check: &DriverCheck, facts: Option<Facts>) -> Option<Failed> {
+    let line = check.problems().next()?;
+    Some(Failed { cause: Cause::MissingDriver, line: Some(line), facts })
 }
 
 /// Puts together what was seen.
 fn evidence(
     subject: &Subject<'_>,
     profile: &Profile,
-    os: Option<String>,
-    run: Run,
+    seen: Seen,
+    run: Option<Run>,
     outcome: Outcome,
 ) -> Evidence {
-    let facts = match &outcome {
-        Outcome::Booted(booted) => booted.facts.as_ref(),
-        Outcome::Failed(failed) => failed.facts.as_ref(),
-    };
-    let os = facts.and_then(|facts| facts.os_name.clone()).or(os);
-    Evidence {
+    let (grade, outcome) = judged(profile, run.as_ref(), seen.drivers.as_ref(), outcome);
+    let mut evidence = Evidence {
         format: evidence::FORMAT,
-        grade: grade(profile, run.accelerator, &outcome),
+        grade,
         control: subject.control,
-        guest: GuestIdentity { name: subject.machine.name.clone(), os },
+        guest: GuestIdentity { name: subject.machine.name.clone(), os: seen.os },
         disks: subject.contents.clone(),
         profile: profile.id.clone(),
         profile_version: profile.version,
         release: profile.release.clone(),
         anyvisor: env!("CARGO_PKG_VERSION").to_string(),
         finished: Timestamp::now(),
-        run: Some(run),
+        drivers: seen.drivers,
+        run,
+        not_booted: None,
         outcome,
+    };
+    if let Some(name) = evidence.facts().and_then(|facts| facts.os_name.clone()) {
+        evidence.guest.os = Some(name);
+    }
+    evidence
+}
+
+/// What an outcome proves. A boot on stand-ins counts only when the drivers of the real devices were found.
+fn judged(
+    profile: &Profile,
+    run: Option<&Run>,
+    drivers: Option<&DriverCheck>,
+    outcome: Outcome,
+) -> (Grade, Outcome) {
+    let booted = match outcome {
+        Outcome::Booted(booted) => booted,
+        Outcome::Static => return (Grade::Static, Outcome::Static),
+        Outcome::Failed(failed) => return (Grade::Failed, Outcome::Failed(failed)),
+    };
+    let Some(run) = run else { return (Grade::Failed, Outcome::Booted(booted)) };
+    let grade = ceiling(profile, run);
+    if grade > Grade::BootedFallback {
+        return (grade, Outcome::Booted(booted));
+    }
+    let failed = match drivers {
+        Some(check) => missing_driver(check, booted.facts.clone()),
+        None => Some(Failed { cause: Cause::MissingDriver, line: None, facts: booted.facts.clone() }),
+    };
+    match failed {
+        Some(failed) => (Grade::Failed, Outcome::Failed(failed)),
+        None => (grade, Outcome::Booted(booted)),
     }
 }
 
-/// What a boot proves: what the profile says, and never more than the same devices where instructions were emulated.
-fn grade(profile: &Profile, accelerator: Accelerator, outcome: &Outcome) -> Grade {
-    let most = match accelerator {
+/// The most that a boot can prove: what the profile says, never more than the same devices where instructions were emulated,
+/// and less where a stand-in took a device's place.
+fn ceiling(profile: &Profile, run: &Run) -> Grade {
+    let by_profile = profile.rehearsal.as_ref().map_or(Grade::Failed, |rehearsal| rehearsal.grade());
+    let by_accelerator = match run.accelerator {
         Accelerator::Kvm => Grade::Booted,
         Accelerator::Tcg => Grade::BootedEquivalent,
     };
-    match (outcome, &profile.rehearsal) {
-        (Outcome::Booted(_), Some(rehearsal)) => rehearsal.grade().min(most),
-        _ => Grade::Failed,
-    }
+    let by_devices = if run.hardware.stand_ins.is_empty() { Grade::Booted } else { Grade::BootedFallback };
+    by_profile.min(by_accelerator).min(by_devices)
 }
 
 fn default_timeout(accelerator: Accelerator) -> Duration {
@@ -241,6 +305,8 @@ fn timings(prepare_ms: u64, run_ms: u64, facts: Option<&Facts>) -> Timings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::{CheckedDevice, CheckedDriver, ChosenBy, DriverPlace};
+    use crate::evidence::{Hardware, Preparation};
     use crate::facts::{NetworkCard, Target};
 
     #[test]
@@ -260,17 +326,64 @@ mod tests {
         assert_eq!(timings.init_to_multi_user_ms, Some(7000));
     }
 
+    fn run(accelerator: Accelerator, stand_ins: &[&str]) -> Run {
+        Run {
+            hypervisor: "QEMU 10".into(),
+            accelerator,
+            accelerator_reason: String::new(),
+            hardware: Hardware {
+                machine: "q35".into(),
+                firmware: "BIOS".into(),
+                cpus: 1,
+                memory_mib: 512,
+                disks: Vec::new(),
+                nics: Vec::new(),
+                stand_ins: stand_ins.iter().map(ToString::to_string).collect(),
+            },
+            preparation: Preparation { report: None, reason: None, console_added: Vec::new() },
+            timings: Timings::default(),
+            console: Vec::new(),
+        }
+    }
+
     #[test]
     fn nothing_is_claimed_above_what_ran() {
         let kvm = profile::find("kvm").unwrap();
         let esxi = profile::find("esxi").unwrap();
+        assert_eq!(ceiling(kvm, &run(Accelerator::Kvm, &[])), Grade::Booted);
+        assert_eq!(ceiling(kvm, &run(Accelerator::Tcg, &[])), Grade::BootedEquivalent);
+        assert_eq!(ceiling(esxi, &run(Accelerator::Kvm, &[])), Grade::BootedEquivalent);
+        assert_eq!(ceiling(esxi, &run(Accelerator::Kvm, &["disk1"])), Grade::BootedFallback);
+    }
+
+    #[test]
+    fn a_boot_on_stand_ins_counts_only_with_the_drivers_of_the_real_devices() {
+        let hyperv = profile::find("hyperv").unwrap();
         let booted =
-            Outcome::Booted(Booted { judged_by: JudgedBy::Console, facts: None, concerns: Vec::new() });
-        assert_eq!(grade(kvm, Accelerator::Kvm, &booted), Grade::Booted);
-        assert_eq!(grade(kvm, Accelerator::Tcg, &booted), Grade::BootedEquivalent);
-        assert_eq!(grade(esxi, Accelerator::Kvm, &booted), Grade::BootedEquivalent);
-        let failed = Outcome::Failed(Failed { cause: Cause::Hang, line: None, facts: None });
-        assert_eq!(grade(kvm, Accelerator::Kvm, &failed), Grade::Failed);
+            || Outcome::Booted(Booted { judged_by: JudgedBy::Console, facts: None, concerns: Vec::new() });
+        let run = run(Accelerator::Kvm, &["disk1"]);
+        let driver = |problem: Option<&str>| CheckedDriver {
+            module: "hv_storvsc".into(),
+            modalias: "vmbus:x".into(),
+            place: DriverPlace::Initramfs,
+            alias: None,
+            listed_in: None,
+            problem: problem.map(Into::into),
+        };
+        let check = |problem| DriverCheck {
+            kernel: "6.1".into(),
+            chosen_by: ChosenBy::Newest,
+            initramfs: None,
+            devices: vec![CheckedDevice { id: "disk1".into(), drivers: vec![driver(problem)] }],
+            notes: Vec::new(),
+        };
+        let (grade, outcome) = judged(hyperv, Some(&run), Some(&check(None)), booted());
+        assert_eq!((grade, outcome), (Grade::BootedFallback, booted()));
+        let (grade, outcome) = judged(hyperv, Some(&run), Some(&check(Some("it is not there"))), booted());
+        assert_eq!(grade, Grade::Failed);
+        let Outcome::Failed(failed) = outcome else { panic!() };
+        assert_eq!(failed.line.as_deref(), Some("disk1: it is not there"));
+        assert_eq!(judged(hyperv, Some(&run), None, booted()).0, Grade::Failed);
     }
 
     #[test]

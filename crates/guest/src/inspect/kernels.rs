@@ -122,11 +122,7 @@ pub(crate) fn module_tree(fs: &mut dyn GuestFs, version: &str) -> Result<ModuleT
 
 /// Every Linux module that a profile names.
 fn relevant() -> BTreeSet<String> {
-    let of = |profile: &'static Profile| {
-        let disks = profile.disk.iter().flat_map(|disk| &disk.linux);
-        disks.chain(profile.nic.iter().flat_map(|nic| &nic.linux)).cloned()
-    };
-    profile::all().iter().flat_map(of).collect()
+    profile::all().iter().flat_map(Profile::linux_modules).map(Into::into).collect()
 }
 
 fn initramfs_of(

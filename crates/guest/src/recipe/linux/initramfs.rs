@@ -30,7 +30,10 @@ pub(super) fn add_drivers(conversion: &mut Conversion<'_>) -> Result<(), RecipeE
         }
         let is_known = |image: &&InitramfsFacts| image.flavour.facts().is_some();
         match kernel.initramfs.as_ref().filter(is_known) {
-            Some(image) => extend(conversion, kernel, image, &load)?,
+            Some(image) => {
+                let load = [load.as_slice(), &for_stand_ins(conversion, kernel)].concat();
+                extend(conversion, kernel, image, &load)?;
+            }
             // What is built in is there without an initramfs.
             None if load.iter().all(|name| kernel.drivers.get(name) == Some(&Driver::Builtin)) => {}
             _ if index > 0 => {
@@ -57,6 +60,15 @@ pub(super) fn wanted(conversion: &Conversion<'_>) -> Result<Vec<String>, RecipeE
         }
     }
     Ok(load)
+}
+
+/// The modules for what takes the place of those buses in a rehearsal, as far as the kernel has them: a few hundred KiB that
+/// do nothing on the target.
+fn for_stand_ins(conversion: &Conversion<'_>, kernel: &Kernel) -> Vec<String> {
+    let buses = conversion.target.disk_buses.iter();
+    let hardware = buses.filter_map(|bus| conversion.target.profile.disk_hardware(*bus));
+    let modules = hardware.flat_map(|hardware| hardware.fallback_modules());
+    modules.filter(|module| kernel.lacks([*module]).is_empty()).cloned().collect()
 }
 
 fn extend(
