@@ -2,14 +2,15 @@
 
 use super::pattern;
 use guest::initramfs::cpio::Kind;
+use guest::initramfs::flavour::{FLAVOURS, Load};
 use guest::initramfs::modules::{ModuleTree, Texts, is_module, name_of};
 use guest::initramfs::{self, Contents, Error};
 use std::collections::BTreeSet;
 
-/// Files that list modules to load, by the ends of their paths: initramfs-tools', dracut's, mkinitcpio's.
+/// Files that list modules to load, a line each: initramfs-tools', and systemd's where that runs in an initramfs.
 const LISTS: &[&str] =
     &["conf/modules", "etc/modules", "etc/modules-load.d/*.conf", "usr/lib/modules-load.d/*.conf"];
-/// Scripts of initramfs' without udev that load their modules one by one: mkinitrd's.
+/// Scripts of initramfs' without udev that load their modules one by one: Red Hat's mkinitrd's.
 const SCRIPTS: &[&str] = &["init", "linuxrc"];
 /// No script that loads modules is longer, in bytes.
 const LONGEST_SCRIPT: usize = 1 << 20;
@@ -67,7 +68,18 @@ pub(super) fn alias<'a>(tree: &'a ModuleTree, module: &str, modalias: &str) -> O
 
 fn is_kept(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or(path);
-    matches!(file, "modules.dep" | "modules.alias") || is_list(path) || SCRIPTS.contains(&path)
+    matches!(file, "modules.dep" | "modules.alias")
+        || is_list(path)
+        || SCRIPTS.contains(&path)
+        || assigned_in(path).is_some()
+}
+
+/// The variable of a script that holds the modules to load, where a program of [`FLAVOURS`] makes such scripts.
+fn assigned_in(path: &str) -> Option<&'static str> {
+    FLAVOURS.iter().find_map(|facts| match facts.load {
+        Load::Assignment { files, key } => files.contains(&path).then_some(key),
+        _ => None,
+    })
 }
 
 fn is_list(path: &str) -> bool {
@@ -88,14 +100,21 @@ fn inside(contents: &Contents, version: &str) -> BTreeSet<String> {
 fn lists(contents: &Contents) -> Vec<(String, BTreeSet<String>)> {
     let text =
         |bytes: &Vec<u8>| String::from_utf8_lossy(bytes.get(..LONGEST_SCRIPT).unwrap_or(bytes)).into_owned();
-    let files = contents.files.iter().filter(|(path, _)| is_list(path) || SCRIPTS.contains(&path.as_str()));
     let names = |path: &str, text: &str| -> BTreeSet<String> {
-        match is_list(path) {
-            true => text.lines().filter_map(listed).collect(),
-            false => text.lines().filter_map(loaded).collect(),
+        match assigned_in(path) {
+            Some(key) => text.lines().flat_map(|line| assigned(line, key)).collect(),
+            None if is_list(path) => text.lines().filter_map(listed).collect(),
+            None => text.lines().filter_map(loaded).collect(),
         }
     };
-    files.map(|(path, bytes)| (path.clone(), names(path, &text(bytes)))).collect()
+    contents.files.iter().map(|(path, bytes)| (path.clone(), names(path, &text(bytes)))).collect()
+}
+
+/// The modules in the value that a line of a script assigns to `key`.
+fn assigned(line: &str, key: &str) -> Vec<String> {
+    let value = line.trim().strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
+    let words = value.unwrap_or_default().trim_matches(['"', '\'']).split_whitespace();
+    words.map(|word| word.replace('-', "_")).collect()
 }
 
 /// The module on a line of a list.
@@ -141,11 +160,13 @@ mod tests {
             ("conf/modules", "# for us\nvirtio-scsi\n"),
             ("init", "#!/bin/nash\nmkblkdevs\ninsmod /lib/mptspi.ko\n"),
             ("lib/mptspi.ko", "x"),
+            ("run_all.sh", "#!/bin/bash\nRESOLVED_INITRD_MODULES='processor hv-storvsc'\n"),
             ("etc/modules-load.d/a.conf", "sd_mod option=1\n"),
         ]);
         assert_eq!(image.listed_in("virtio_scsi"), Some("conf/modules"));
         assert_eq!(image.listed_in("mptspi"), Some("init"));
         assert_eq!(image.listed_in("sd_mod"), Some("etc/modules-load.d/a.conf"));
+        assert_eq!(image.listed_in("hv_storvsc"), Some("run_all.sh"));
         assert_eq!(image.listed_in("ahci"), None);
         assert!(image.has("mptspi"));
     }
