@@ -24,6 +24,7 @@ pub use services::InstalledService;
 pub(crate) use devices::split_name;
 pub(crate) use hardware_names::{find_by_hardware, split_hardware_name};
 pub(crate) use kernels::{MAX_INITRAMFS, build_option, module_tree};
+pub(crate) use services::{at_home, stem};
 pub(crate) use text::{read_text, sorted_names};
 
 use crate::fs::{MountMode, Mounter, Result};
@@ -48,6 +49,9 @@ pub struct Inspection {
     pub kernels: Vec<Kernel>,
     /// What starts them.
     pub boot: Option<BootLoader>,
+    /// Unified kernel images: kernel and initramfs in one program for UEFI.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unified: Vec<String>,
     /// `/etc/fstab`.
     pub fstab: Vec<FstabEntry>,
     /// Which disk each name means that `/etc/fstab` makes from the hardware (`by-id/…`, `by-path/…`), as far as that can be
@@ -151,6 +155,7 @@ impl Inspection {
             volumes: volumes.iter().map(facts).collect(),
             kernels: Vec::new(),
             boot: None,
+            unified: Vec::new(),
             fstab: Vec::new(),
             hardware_names: BTreeMap::new(),
             resume: None,
@@ -183,6 +188,7 @@ impl Inspection {
         self.hostname = read_text(tree, "/etc/hostname")?.and_then(|text| first_word(&text));
         self.kernels = kernels::find(tree, &mut self.notes)?;
         self.boot = boot::find(tree)?;
+        self.unified = boot::unified(tree)?;
         self.resume = boot::resume(tree, self.boot.as_ref())?;
         self.interfaces = network::find(tree)?;
         self.services = services::find(tree)?;

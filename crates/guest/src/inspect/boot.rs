@@ -120,6 +120,16 @@ fn first_command_line(text: &str) -> Option<String> {
     })
 }
 
+/// Unified kernel images, where the Boot Loader Specification puts them (type 2 entries).
+pub(super) fn unified(fs: &mut dyn GuestFs) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for directory in ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"] {
+        let names = sorted_names(fs, directory, ".efi")?;
+        found.extend(names.into_iter().map(|name| format!("{directory}/{name}")));
+    }
+    Ok(found)
+}
+
 /// Where the guest resumes from: initramfs-tools' setting, else the command line.
 pub(super) fn resume(fs: &mut dyn GuestFs, boot: Option<&BootLoader>) -> Result<Option<String>> {
     let configured = read_text(fs, "/etc/initramfs-tools/conf.d/resume")?;

@@ -1,5 +1,8 @@
 //! The kernels of a Linux guest, their modules and their initramfs.
 
+mod entries;
+mod options;
+
 use super::text::{read_text, read_up_to, sorted_names};
 use crate::fs::{FileKind, GuestFs, Result};
 use crate::initramfs;
@@ -68,22 +71,50 @@ impl Kernel {
     }
 }
 
-/// Every kernel with an image in `/boot`, the newest first.
+/// Every kernel with an image in `/boot` or an entry of a boot loader's, the newest first; of one version, the entry's.
 pub(super) fn find(fs: &mut dyn GuestFs, notes: &mut Vec<String>) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();
+    for entries::Entry { version, image, initramfs } in entries::find(fs)? {
+        kernels.push(kernel(fs, image, &version, &[initramfs], notes)?);
+    }
     for name in sorted_names(fs, "/boot", "")? {
-        let version = ["vmlinuz-", "vmlinux-", "kernel-"].iter().find_map(|prefix| name.strip_prefix(prefix));
+        let label = ["vmlinuz-", "vmlinux-", "kernel-"].iter().find_map(|prefix| name.strip_prefix(prefix));
         // Rescue images repeat another kernel; a dot-name is a checksum or a copy that someone kept.
-        let Some(version) = version.filter(|version| !version.contains("rescue") && is_version(version))
-        else {
-            continue;
+        let Some(label) = label.filter(|label| !label.contains("rescue")) else { continue };
+        let version = match is_version(label) {
+            true => Some(label.to_string()),
+            false => named_version(fs, label)?,
         };
-        if kernels.len() < MAX_KERNELS {
-            kernels.push(kernel(fs, &format!("/boot/{name}"), version, notes)?);
-        }
+        let Some(version) = version.filter(|_| kernels.len() < MAX_KERNELS) else { continue };
+        let initramfs = INITRAMFS.map(|(start, end)| format!("/boot/{start}{label}{end}"));
+        kernels.push(kernel(fs, format!("/boot/{name}"), &version, &initramfs, notes)?);
     }
     kernels.sort_by(|a, b| compare_versions(&b.version, &a.version));
     Ok(kernels)
+}
+
+/// The names of an initramfs: what stands before and behind the kernel's version.
+const INITRAMFS: [(&str, &str); 5] =
+    [("initrd.img-", ""), ("initramfs-", ".img"), ("initrd-", ".img"), ("initrd-", ""), ("initramfs-", "")];
+
+/// The version of a kernel whose image is named after its package: `linux` of Arch's, which stands in `pkgbase` beside
+/// its modules; `lts` of Alpine's, which the version ends in.
+fn named_version(fs: &mut dyn GuestFs, label: &str) -> Result<Option<String>> {
+    let directories = match fs.list("/lib/modules") {
+        Ok(entries) => entries,
+        Err(_) => return Ok(None),
+    };
+    let mut versions: Vec<String> =
+        directories.into_iter().map(|entry| entry.name).filter(|name| is_version(name)).collect();
+    versions.sort_by(|a, b| compare_versions(b, a));
+    for version in versions.into_iter().take(MAX_KERNELS) {
+        let package = read_text(fs, &format!("/lib/modules/{version}/pkgbase"))?;
+        let ends = version.strip_suffix(label).is_some_and(|rest| rest.ends_with('-'));
+        if package.map_or(ends, |package| package.trim() == label) {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
 }
 
 fn is_version(text: &str) -> bool {
@@ -91,7 +122,13 @@ fn is_version(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-~".contains(&byte))
 }
 
-fn kernel(fs: &mut dyn GuestFs, image: &str, version: &str, notes: &mut Vec<String>) -> Result<Kernel> {
+fn kernel(
+    fs: &mut dyn GuestFs,
+    image: String,
+    version: &str,
+    initramfs: &[String],
+    notes: &mut Vec<String>,
+) -> Result<Kernel> {
     let modules = format!("/lib/modules/{version}");
     let has_modules = fs.exists(&modules)?;
     let tree = module_tree(fs, version)?;
@@ -102,21 +139,26 @@ fn kernel(fs: &mut dyn GuestFs, image: &str, version: &str, notes: &mut Vec<Stri
     };
     Ok(Kernel {
         version: version.into(),
-        image: image.into(),
+        image,
         modules: has_modules.then_some(modules),
         drivers: relevant().into_iter().map(|name| (name.clone(), state(&name))).collect(),
-        initramfs: initramfs_of(fs, version, notes)?,
+        initramfs: initramfs_of(fs, initramfs, notes)?,
     })
 }
 
 /// The modules of a kernel of the guest's.
 pub(crate) fn module_tree(fs: &mut dyn GuestFs, version: &str) -> Result<ModuleTree> {
-    let mut text = |name: &str| -> Result<String> {
-        let bytes = read_up_to(fs, &format!("/lib/modules/{version}/{name}"), MAX_INDEX)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let mut text = |name: &str| -> Result<Option<String>> {
+        let bytes = read_up_to(fs, &format!("/lib/modules/{version}/{name}"), MAX_INDEX)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     };
-    let (dep, builtin) = (text("modules.dep")?, text("modules.builtin")?);
-    let (alias, softdep) = (text("modules.alias")?, text("modules.softdep")?);
+    let (dep, builtin) = (text("modules.dep")?.unwrap_or_default(), text("modules.builtin")?);
+    let alias = text("modules.alias")?.unwrap_or_default();
+    let softdep = text("modules.softdep")?.unwrap_or_default();
+    let builtin = match builtin {
+        Some(builtin) => builtin,
+        None => options::builtin(fs, version)?,
+    };
     Ok(ModuleTree::parse(Texts { dep: &dep, builtin: &builtin, alias: &alias, softdep: &softdep }))
 }
 
@@ -125,24 +167,19 @@ fn relevant() -> BTreeSet<String> {
     profile::all().iter().flat_map(Profile::linux_modules).map(Into::into).collect()
 }
 
+/// The first of `paths` that is an initramfs.
 fn initramfs_of(
     fs: &mut dyn GuestFs,
-    version: &str,
+    paths: &[String],
     notes: &mut Vec<String>,
 ) -> Result<Option<InitramfsFacts>> {
-    for path in [
-        format!("/boot/initrd.img-{version}"),
-        format!("/boot/initramfs-{version}.img"),
-        format!("/boot/initrd-{version}.img"),
-        format!("/boot/initrd-{version}"),
-        format!("/boot/initramfs-{version}"),
-    ] {
-        if !fs.exists(&path)? || fs.metadata(&path)?.kind == FileKind::Directory {
+    for path in paths {
+        if !fs.exists(path)? || fs.metadata(path)?.kind == FileKind::Directory {
             continue;
         }
-        let Some(bytes) = read_up_to(fs, &path, MAX_INITRAMFS)? else { continue };
+        let Some(bytes) = read_up_to(fs, path, MAX_INITRAMFS)? else { continue };
         match initramfs::read(&bytes, |_| false) {
-            Ok(contents) => return Ok(Some(facts(path, bytes.len() as u64, &contents))),
+            Ok(contents) => return Ok(Some(facts(path.clone(), bytes.len() as u64, &contents))),
             Err(error) => notes.push(format!("{path}: {error}")),
         }
     }

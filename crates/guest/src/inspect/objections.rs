@@ -1,9 +1,12 @@
 //! What stands in the way of a conversion.
 
+use super::boot::BootKind;
+use super::kernels::Driver;
 use super::os::Family;
 use super::{Inspection, VolumeFacts};
 use machine::{Bus, Objection};
 use profile::Profile;
+use std::collections::BTreeMap;
 
 /// Room that a conversion needs beside the initramfs images, in bytes.
 const SMALL_CHANGES: u64 = 1 << 20;
@@ -23,7 +26,10 @@ pub(super) fn of(inspection: &Inspection) -> Vec<Objection> {
     if inspection.mounts.is_empty() {
         objections.extend(inspection.volumes.iter().filter_map(closed));
     }
-    if inspection.os.family == Family::Linux && inspection.kernels.is_empty() {
+    let is_linux = inspection.os.family == Family::Linux;
+    if is_linux && inspection.starts_unified() {
+        objections.extend(inspection.unified.first().map(unified));
+    } else if is_linux && inspection.kernels.is_empty() {
         objections.push(Objection::new(
             inspection.pretty_name(),
             "there is no kernel in /boot",
@@ -31,6 +37,15 @@ pub(super) fn of(inspection: &Inspection) -> Vec<Objection> {
         ));
     }
     objections
+}
+
+/// A unified kernel image is one signed program: nothing can be appended to the initramfs in it.
+fn unified(path: &String) -> Objection {
+    Objection::new(
+        path.clone(),
+        "it holds the kernel and its initramfs in one signed image, to which no drivers can be added",
+        "add the target's drivers in the guest, make the image anew there, and convert with --disks-only",
+    )
 }
 
 /// A system that was suspended to disk would resume on hardware that is no longer there.
@@ -85,14 +100,18 @@ impl Inspection {
         let mut buses: Vec<Bus> = buses.into_iter().collect();
         buses.sort();
         buses.dedup();
-        for bus in buses {
+        for &bus in &buses {
             objections.extend(self.kernel_objection(profile, bus));
         }
         objections.extend(self.room_objections());
-        if crate::recipe::find(self).is_none() {
-            objections.push(self.recipe_objection());
-        }
+        objections.extend(self.initramfs_objection(profile, &buses));
         objections
+    }
+
+    /// Whether what starts are unified kernel images.
+    fn starts_unified(&self) -> bool {
+        let by_grub = self.boot.as_ref().is_some_and(|boot| boot.kind != BootKind::SystemdBoot);
+        !self.unified.is_empty() && (self.kernels.is_empty() || !by_grub)
     }
 
     /// The newest kernel is the one that starts.
@@ -109,18 +128,24 @@ impl Inspection {
         })
     }
 
-    fn recipe_objection(&self) -> Objection {
-        let flavour =
-            self.kernels.iter().find_map(|kernel| kernel.initramfs.as_ref()).map(|image| image.flavour);
-        let why = match flavour {
+    /// Drivers that are modules come from the initramfs, which has to be of a known kind.
+    fn initramfs_objection(&self, profile: &Profile, buses: &[Bus]) -> Option<Objection> {
+        let kernel = self.kernels.first()?;
+        let mut modules =
+            buses.iter().filter_map(|bus| profile.disk_hardware(*bus)).flat_map(|hardware| &hardware.linux);
+        if modules.all(|name| kernel.drivers.get(name) == Some(&Driver::Builtin)) {
+            return None;
+        }
+        let why = match kernel.initramfs.as_ref().map(|image| image.flavour) {
+            Some(flavour) if flavour.facts().is_some() => return None,
             Some(flavour) => format!("its initramfs is made by {flavour}, for which there is no recipe yet"),
-            None => "none of its kernels has an initramfs that could be read".to_string(),
+            None => "it has no initramfs that could be read, and needs modules for the target's disks".into(),
         };
-        Objection::new(
-            self.pretty_name(),
+        Some(Objection::new(
+            format!("kernel {}", kernel.version),
             why,
             "add the target's drivers in the guest, and convert with --disks-only",
-        )
+        ))
     }
 
     /// A changed initramfs stands beside the original for a while, and the root takes small files.
@@ -132,15 +157,14 @@ impl Inspection {
             });
             above.max_by_key(|space| space.at.len())
         };
-        let images: u64 = self
-            .kernels
-            .iter()
-            .filter_map(|kernel| kernel.initramfs.as_ref())
-            .map(|i| i.size + SEGMENT)
-            .sum();
-        let mut needs = vec![("/boot", images), ("/etc", SMALL_CHANGES)];
-        if holder("/boot").map(|space| &space.at) == holder("/etc").map(|space| &space.at) {
-            needs = vec![("/boot", images + SMALL_CHANGES)];
+        let images = self.kernels.iter().filter_map(|kernel| kernel.initramfs.as_ref());
+        let wanted = images.map(|image| (image.path.as_str(), image.size + SEGMENT));
+        // By the filesystem that each file is on.
+        let mut needs: BTreeMap<&str, u64> = BTreeMap::new();
+        for (path, bytes) in wanted.chain([("/etc", SMALL_CHANGES)]) {
+            if let Some(space) = holder(path) {
+                *needs.entry(&space.at).or_default() += bytes;
+            }
         }
         let objection = |(path, bytes): (&str, u64)| {
             let space = holder(path).filter(|space| space.bytes < bytes)?;

@@ -19,7 +19,7 @@ use super::editor::Editor;
 use super::{Converted, Recipe, RecipeError, Target};
 use crate::fs::{FsError, MountMode, Mounter};
 use crate::initramfs::cpio::Entry;
-use crate::inspect::{Family, Inspection, Kernel};
+use crate::inspect::{Family, Inspection};
 
 /// The recipe.
 pub(super) struct Linux;
@@ -38,7 +38,7 @@ const STEPS: &[Step] = &[
     initramfs::add_drivers,
     rebuild::keep_drivers,
     firmware::provide_fallback,
-    services::mask_foreign,
+    services::settle,
     trim::discard_free_space,
 ];
 
@@ -58,11 +58,7 @@ impl Recipe for Linux {
     }
 
     fn applies(&self, inspection: &Inspection) -> bool {
-        let known = |kernel: &Kernel| {
-            let image = kernel.initramfs.as_ref();
-            image.is_some_and(|image| image.flavour.facts().is_some())
-        };
-        inspection.os.family == Family::Linux && inspection.kernels.iter().any(known)
+        inspection.os.family == Family::Linux && !inspection.kernels.is_empty()
     }
 
     fn convert(

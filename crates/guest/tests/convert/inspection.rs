@@ -115,3 +115,37 @@ fn a_root_in_a_btrfs_subvolume_is_found() {
     assert_eq!(inspection.mounts[0].subvolume.as_deref(), Some("@rootfs"));
     assert_eq!(objections(&inspection, VIRTIO_SCSI), ["Linux: there is no kernel in /boot"]);
 }
+
+#[test]
+fn a_unified_kernel_image_is_an_objection() {
+    let mut tree = debian::tree(None);
+    tree.mount(VolumeId(1), "/", MountMode::ReadWrite, None).unwrap();
+    tree.put("/efi/EFI/Linux/debian-6.1.0-18-amd64.efi", "MZ").unwrap();
+    // GRUB starts the kernel in /boot; it need not know the image.
+    assert_eq!(objections(&inspected(&mut tree), VIRTIO_SCSI), [""; 0]);
+    tree.unmount_all().unwrap();
+    tree.mount(VolumeId(0), "/", MountMode::ReadWrite, None).unwrap();
+    tree.remove("/grub/grub.cfg").unwrap();
+    assert_eq!(
+        objections(&inspected(&mut tree), VIRTIO_SCSI),
+        [
+            "/efi/EFI/Linux/debian-6.1.0-18-amd64.efi: it holds the kernel and its initramfs in one signed image, to which no drivers can be added"
+        ]
+    );
+}
+
+#[test]
+fn an_initramfs_of_an_unknown_kind_is_an_objection() {
+    let mut tree = debian::tree(None);
+    tree.mount(VolumeId(1), "/", MountMode::ReadWrite, None).unwrap();
+    tree.mount(VolumeId(0), "/boot", MountMode::ReadWrite, None).unwrap();
+    let archive = guest::initramfs::cpio::write(&[guest::initramfs::cpio::Entry::file("init", "")]);
+    tree.put(&format!("/boot/initrd.img-{}", debian::VERSION), archive).unwrap();
+    let inspection = inspected(&mut tree);
+    assert_eq!(
+        objections(&inspection, VIRTIO_SCSI),
+        [
+            "kernel 6.1.0-18-amd64: its initramfs is made by an unknown program, for which there is no recipe yet"
+        ]
+    );
+}

@@ -15,7 +15,6 @@ use guest::initramfs::{self, drivers};
 use guest::inspect::inspect;
 use guest::recipe::{Converted, Target, find};
 use guest_tree::{Release, machine, tree, volumes};
-use machine::Bus;
 use std::fmt::Write;
 
 /// Every row.
@@ -24,12 +23,19 @@ fn releases() -> Vec<&'static Release> {
 }
 
 fn convert(tree: MemoryTree) -> (MemoryTree, Converted, Vec<Edit>) {
-    let kvm = profile::find("kvm").unwrap();
+    convert_for(tree, "kvm")
+}
+
+/// Converts the guest between ESXi and KVM.
+fn convert_for(tree: MemoryTree, target: &str) -> (MemoryTree, Converted, Vec<Edit>) {
+    let profile = profile::find(target).unwrap();
+    let to_kvm = target == "kvm";
+    let (source, machine) = (machine(!to_kvm), machine(to_kvm));
     let mut recording = Recording::new(tree);
     let inspection = inspect(&mut recording, &volumes()).unwrap().unwrap();
-    let objections = inspection.objections_for(kvm, [Bus::VirtioBlk]);
+    let objections = inspection.objections_for(profile, [machine.disks[0].attachment.bus]);
     assert!(objections.is_empty(), "{objections:?}");
-    let target = Target::new(kvm, &machine(false), &machine(true));
+    let target = Target::new(profile, &source, &machine);
     let recipe = find(&inspection).unwrap();
     let converted = recipe.convert(&mut recording, &inspection, &target).unwrap();
     let (tree, edits) = recording.finish();
@@ -88,5 +94,25 @@ fn every_release_is_converted_once() {
         let (_, again, edits) = convert(tree);
         assert!(edits.is_empty(), "{} changes when it is converted again: {edits:?}", release.id);
         assert!(again.how_to_undo.is_empty(), "{}: {again:?}", release.id);
+    }
+}
+
+#[test]
+fn what_is_at_home_starts_again_where_it_came_from() {
+    for release in releases() {
+        let (tree, there, _) = convert(tree(release));
+        let inert = there.notes.iter().filter(|note| note.ends_with("no longer starts")).count();
+        assert!(inert > 0, "{}: {:?}", release.id, there.notes);
+        let (mut tree, back, edits) = convert_for(tree, "esxi");
+        assert!(
+            back.notes.iter().any(|note| note.ends_with("starts again")),
+            "{}: {:?}",
+            release.id,
+            back.notes
+        );
+        let mut is_left = |path: &str| guest::fs::GuestFs::exists(&mut tree, path).unwrap();
+        assert!(!is_left("/etc/anyvisor/services"), "{}: {edits:?}", release.id);
+        let (_, _, edits) = convert_for(tree, "esxi");
+        assert!(edits.is_empty(), "{} changes when it is converted again: {edits:?}", release.id);
     }
 }

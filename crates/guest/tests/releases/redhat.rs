@@ -297,6 +297,7 @@ const RHEL_9: Release = Release {
         ("kernel/drivers/block/virtio_blk.ko.xz", ""),
         ("kernel/drivers/net/virtio_net.ko.xz", ""),
         ("kernel/drivers/scsi/sd_mod.ko.xz", ""),
+        ("kernel/drivers/message/fusion/mptspi.ko.xz", ""),
     ],
     aliases: "alias virtio:d00000002v* virtio_blk\nalias scsi:t-0x00* sd_mod\n",
     builtin: "kernel/drivers/virtio/virtio_pci.ko\nkernel/drivers/virtio/virtio.ko\nkernel/drivers/scsi/scsi_mod.ko\n",
