@@ -28,7 +28,7 @@ pub(super) fn of(inspection: &Inspection) -> Vec<Objection> {
     }
     let is_linux = inspection.os.family == Family::Linux;
     if is_linux && inspection.starts_unified() {
-        objections.extend(inspection.unified.first().map(unified));
+        objections.extend(inspection.unified.first().map(|path| unified(path)));
     } else if is_linux && inspection.kernels.is_empty() {
         objections.push(Objection::new(
             inspection.pretty_name(),
@@ -40,9 +40,9 @@ pub(super) fn of(inspection: &Inspection) -> Vec<Objection> {
 }
 
 /// A unified kernel image is one signed program: nothing can be appended to the initramfs in it.
-fn unified(path: &String) -> Objection {
+fn unified(path: &str) -> Objection {
     Objection::new(
-        path.clone(),
+        path,
         "it holds the kernel and its initramfs in one signed image, to which no drivers can be added",
         "add the target's drivers in the guest, make the image anew there, and convert with --disks-only",
     )
