@@ -4,6 +4,7 @@ use crate::disk::Disk;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dialect::package::OpenOptions;
 use profile::Profile;
+use profile::support::Place;
 use std::path::PathBuf;
 
 /// Move virtual machines between hypervisors, with proof that they boot.
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Convert(Convert),
     /// Boot a throwaway copy on a hypervisor's virtual hardware, and show the evidence
     Rehearse(Rehearse),
+    /// Say which vendor supports a guest on a hypervisor, with the source, and what was seen here
+    Support(Support),
     /// Convert, examine, check, compare, make and serve virtual disks by themselves
     Disk(Disk),
     /// List what can be read
@@ -191,6 +194,22 @@ pub(crate) struct Rehearse {
     /// How long the guest may take before it counts as not booting, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: Option<u64>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `anyvisor support`.
+#[derive(Debug, Args)]
+pub(crate) struct Support {
+    /// A system (`rhel-9`, `debian-12`, `windows-2019`) or a source, which is looked into; every system by default
+    pub(crate) guest: Option<String>,
+    /// The hypervisor, or a product with it (`sles-kvm`), with its release where one is meant; every one by default
+    #[arg(long, value_name = "HYPERVISOR[:RELEASE]", value_parser = crate::support::place)]
+    pub(crate) on: Option<Place>,
+    /// Where a source's disks may lie.
+    #[command(flatten)]
+    pub(crate) access: Access,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,

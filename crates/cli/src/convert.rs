@@ -6,6 +6,7 @@ use crate::mapped::mapping;
 use crate::output::{self, clean, count, print, print_json, size};
 use crate::progress;
 use crate::rehearse::options;
+use crate::support;
 use anyhow::Result;
 use guest::fs::recording::Edit;
 use machine::Objection;
@@ -182,6 +183,9 @@ fn plan_text(plan: &Plan) -> String {
         GuestPlan::Convert { system } => format!("  guest     {}, converted\n", clean(system)),
         GuestPlan::CopyOnly { why } => format!("  guest     copied as it is: {why}\n"),
     };
+    if let Some(answer) = &plan.support {
+        text += &support::lines(answer);
+    }
     for disk in &plan.disks {
         text += &format!("  {:<9} {} ({})\n", disk.id, disk.file, size(disk.virtual_size));
     }

@@ -11,6 +11,7 @@ mod mapped;
 mod output;
 mod progress;
 mod rehearse;
+mod support;
 mod target;
 
 use args::{Cli, Command};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Describe(args) => describe::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
+        Command::Support(args) => support::run(&args),
         Command::Disk(args) => disk::run(&args),
         Command::Sources(args) => target::sources(&args),
         Command::Targets(args) => target::targets(&args),

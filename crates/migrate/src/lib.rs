@@ -17,4 +17,5 @@ pub mod rehearsal;
 pub mod reporter;
 pub mod request;
 mod stage;
+pub mod support;
 pub mod timeline;

@@ -4,9 +4,11 @@ use crate::description::{Description, describe};
 use crate::mapping::Unmapped;
 use crate::name::{self, VmName};
 use crate::request::Request;
+use crate::support;
 use dialect::adapt::{self, Adapted};
 use guest::inspect::Inspection;
 use machine::{Loss, Machine, Objection, Severity};
+use profile::support::Answer;
 use profile::{Container, DiskKind, FirmwareKind, Packing, Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,6 +65,10 @@ pub struct Plan {
     pub descriptions: Vec<Description>,
     /// Whether the guest inside will be edited.
     pub guest: GuestPlan,
+    /// Who supports the guest on the target; `None` when it is no system that the support matrix knows. It stands in no
+    /// plan's way.
+    #[serde(default)]
+    pub support: Option<Answer>,
     /// The networks and storages of the source's that nobody mapped.
     #[serde(default)]
     pub unmapped: Unmapped,
@@ -202,6 +208,7 @@ pub fn plan(
         disks,
         descriptions: Vec::new(),
         guest,
+        support: support::system(facts).map(|guest| support::answer(&guest, profile)),
         unmapped: request.mapping.unmapped(&facts.machine),
         losses: facts.losses.iter().cloned().chain(losses).collect(),
     };

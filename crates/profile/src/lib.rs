@@ -1,5 +1,5 @@
 //! Hypervisors as data: which virtual hardware they give, which guest drivers that hardware needs, how a machine is
-//! packed for them, and how to rehearse them.
+//! packed for them, and how to rehearse them; and beside them, in [`support`], who supports which guest on them.
 //!
 //! The dialect that renders a description, the recipe that edits a guest and the rehearsal read the same
 //! [`Profile`]. One file of `data/` is one profile; [`Release`]s of one product share it.
@@ -9,6 +9,7 @@ mod grade;
 mod hardware;
 mod packing;
 mod rehearsal;
+pub mod support;
 
 pub use builtin::{all, find, find_release};
 pub use grade::Grade;
