@@ -115,7 +115,9 @@ pub(crate) fn tree(release: &Release) -> MemoryTree {
     if !release.builtin.is_empty() {
         tree.put(&format!("{modules}/modules.builtin"), release.builtin).unwrap();
     }
-    tree.put(&format!("/boot/vmlinuz-{}", release.kernel), "kernel").unwrap();
+    if !release.files.iter().any(|(path, _)| path.starts_with("/boot/vmlinuz-")) {
+        tree.put(&format!("/boot/vmlinuz-{}", release.kernel), "kernel").unwrap();
+    }
     tree.put(release.initramfs, release.initramfs()).unwrap();
     tree.unmount_all().unwrap();
     tree

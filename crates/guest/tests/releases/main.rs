@@ -5,6 +5,7 @@
 //! these guests was booted.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is amiss")]
 
+mod debian;
 mod guest_tree;
 mod redhat;
 mod suse;
@@ -19,7 +20,7 @@ use std::fmt::Write;
 
 /// Every row.
 fn releases() -> Vec<&'static Release> {
-    redhat::RELEASES.iter().chain(suse::RELEASES).collect()
+    redhat::RELEASES.iter().chain(suse::RELEASES).chain(debian::RELEASES).collect()
 }
 
 fn convert(tree: MemoryTree) -> (MemoryTree, Converted, Vec<Edit>) {

@@ -24,6 +24,7 @@ const FILES: &[(&str, Place)] = &[
     ("/etc/default/grub.d/*.cfg", Place::Value),
     ("/etc/kernel/cmdline", Place::Value),
     ("/etc/sysconfig/bootloader", Place::Value),
+    ("/etc/update-extlinux.conf", Place::Value),
     ("/etc/dracut.conf", Place::Value),
     ("/etc/dracut.conf.d/*.conf", Place::Value),
     ("/boot/grub/grub.cfg", Place::Value),

@@ -34,18 +34,21 @@ fn address(rule: &str) -> Option<MacAddress> {
     addresses.iter().find_map(|key| value(rule, key))?.parse().ok()
 }
 
-/// Ties names to addresses in the way that the guest's udev knows.
-pub(super) fn pin(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<(), RecipeError> {
+/// Ties names to addresses in the way that the guest's udev knows; answers with those that could be.
+pub(super) fn pin(
+    conversion: &mut Conversion<'_>,
+    pins: &[PinnedName],
+) -> Result<Vec<PinnedName>, RecipeError> {
     let tree = conversion.mounter.tree();
     let mut has_rules = tree.exists(RULES).map_err(during(STEP))?;
     for directory in UDEV {
         has_rules |= tree.exists(directory).map_err(during(STEP))?;
     }
+    name_drivers(conversion, pins)?;
     match has_rules {
-        true => write_rules(conversion, pins)?,
-        false => write_addresses(conversion, pins)?,
+        true => write_rules(conversion, pins).map(|()| pins.to_vec()),
+        false => write_addresses(conversion, pins),
     }
-    name_drivers(conversion, pins)
 }
 
 fn write_rules(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<(), RecipeError> {
@@ -86,16 +89,27 @@ fn without_hardware(line: &str) -> String {
 }
 
 /// Red Hat's scripts rename a card by the address in its file.
-fn write_addresses(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<(), RecipeError> {
+fn write_addresses(
+    conversion: &mut Conversion<'_>,
+    pins: &[PinnedName],
+) -> Result<Vec<PinnedName>, RecipeError> {
     let inspection = conversion.inspection;
+    let mut pinned = Vec::new();
     for pin in pins {
         let own = inspection.interfaces.iter().find(|interface| {
             interface.backend == Backend::Ifcfg
                 && interface.name.as_deref() == Some(&pin.name)
                 && interface.file.starts_with(RED_HAT)
-                && interface.mac.is_none()
         });
-        let Some(path) = own.map(|interface| &interface.file) else { continue };
+        let Some(interface) = own else {
+            conversion.note(format!("{} cannot be tied to a card: the kernel's order decides", pin.name));
+            continue;
+        };
+        pinned.push(pin.clone());
+        if interface.mac.is_some() {
+            continue;
+        }
+        let path = &interface.file;
         let text = read_text(conversion.mounter.tree(), path).map_err(during(STEP))?.unwrap_or_default();
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         let after = format!("{text}{end}HWADDR={}\n", pin.mac);
@@ -103,7 +117,7 @@ fn write_addresses(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Resu
         conversion.note(format!("{} is the card with the address {}", pin.name, pin.mac));
         conversion.undo(format!("sed -i '/^HWADDR={}$/d' {path}", pin.mac));
     }
-    Ok(())
+    Ok(pinned)
 }
 
 /// `alias eth0 DRIVER` of `modprobe.conf` names the driver of the target's card.

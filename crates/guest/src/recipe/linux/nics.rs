@@ -25,11 +25,11 @@ pub(super) fn pin_names(conversion: &mut Conversion<'_>) -> Result<(), RecipeErr
     let named = net_rules::named(&rules.unwrap_or_default());
     let (pins, notes) = pins(conversion.inspection, conversion.target, &named);
     notes.into_iter().for_each(|note| conversion.note(note));
-    match conversion.inspection.init.as_deref() {
-        Some("systemd") => write_links(conversion, &pins)?,
+    let pinned = match conversion.inspection.init.as_deref() {
+        Some("systemd") => write_links(conversion, &pins).map(|()| pins)?,
         _ => net_rules::pin(conversion, &pins)?,
-    }
-    conversion.converted.pinned.extend(pins);
+    };
+    conversion.converted.pinned.extend(pinned);
     Ok(())
 }
 

@@ -14,7 +14,9 @@ const RECORD: &str = "/etc/anyvisor/services";
 const RECORD_HEAD: &str = "# Guest software that was kept from starting when this guest moved. It is brought back where it is at home.\n";
 /// The directories of a run level's links: Red Hat's, SUSE's, Debian's.
 const RUN_LEVELS: &[&str] = &["/etc/rc.d/rc*.d", "/etc/init.d/rc*.d", "/etc/rc*.d"];
-/// In front of the name of what was put aside: neither `rc` nor upstart starts a name with a dot.
+/// The directory of OpenRC's run levels.
+const OPENRC: &str = "/etc/runlevels/";
+/// In front of the name of what was put aside: neither `rc`, upstart nor OpenRC starts a name with a dot.
 const ASIDE: &str = ".anyvisor-";
 
 /// One thing that keeps a service from starting, as the record has it.
@@ -59,6 +61,9 @@ fn starter_of(path: &str) -> Option<&str> {
     let (directory, name) = path.rsplit_once('/')?;
     if directory == "/etc/init" {
         return name.strip_suffix(".conf");
+    }
+    if directory.strip_prefix(OPENRC).is_some_and(|level| !level.is_empty() && !level.contains('/')) {
+        return Some(name);
     }
     let level = directory.strip_suffix(".d")?;
     let parents = ["/etc/rc.d/rc", "/etc/init.d/rc", "/etc/rc"];
@@ -177,6 +182,9 @@ fn put_foreign_aside(
         }
     }
     paths.extend(expand(tree, "/etc/init/*.conf").map_err(during(STEP))?);
+    for level in expand(tree, "/etc/runlevels/*").map_err(during(STEP))? {
+        paths.extend(expand(tree, &format!("{level}/*")).map_err(during(STEP))?);
+    }
     for service in foreign() {
         let own = |path: &&String| starter_of(path) == Some(stem(&service.unit));
         let starters: Vec<&String> = paths.iter().filter(own).collect();
@@ -203,6 +211,8 @@ mod tests {
             ("/etc/init.d/rc5.d/S10vboxadd", Some("vboxadd")),
             ("/etc/rc2.d/S20xe-linux-distribution", Some("xe-linux-distribution")),
             ("/etc/init/vmware-tools.conf", Some("vmware-tools")),
+            ("/etc/runlevels/default/open-vm-tools", Some("open-vm-tools")),
+            ("/etc/runlevels/open-vm-tools", None),
             ("/etc/rc.d/rc3.d/K03vmware-tools", None),
             ("/etc/rc.d/../shadow/S00x", None),
             ("/etc/shadow", None),
