@@ -101,4 +101,43 @@ mod tests {
             assert_eq!(split_hardware_name(device), expected, "{device}");
         }
     }
+
+    fn partition(id: u32, disk: u32, number: u32) -> VolumeFacts {
+        VolumeFacts {
+            id: VolumeId(id),
+            name: String::new(),
+            origin: Origin::Partition { disk, number, uuid: None, label: None, kind: "83".into() },
+            size: 0,
+            content: None,
+        }
+    }
+
+    fn entry(device: &str, at: &str) -> FstabEntry {
+        FstabEntry {
+            device: device.into(),
+            at: at.into(),
+            filesystem: "ext4".into(),
+            options: Vec::new(),
+            volume: None,
+        }
+    }
+
+    #[test]
+    fn the_root_and_the_last_name_are_concluded_and_nothing_is_guessed() {
+        let volumes = [partition(0, 0, 1), partition(1, 0, 2), partition(2, 1, 1), partition(3, 2, 1)];
+        let fstab = [
+            entry("/dev/disk/by-id/scsi-b-part1", "/srv"),
+            entry("/dev/disk/by-id/scsi-a-part2", "/"),
+            entry("/dev/disk/by-id/scsi-a-part1", "/boot"),
+        ];
+        let known = conclude(&fstab, Some(VolumeId(1)), &volumes);
+        let find = |device, known: &_| find_by_hardware(device, known, &volumes);
+        assert_eq!(find("/dev/disk/by-id/scsi-a-part1", &known), Some(VolumeId(0)));
+        // Either of two disks could be the other one.
+        assert_eq!(find("/dev/disk/by-id/scsi-b-part1", &known), None);
+        let known = conclude(&fstab, Some(VolumeId(1)), &volumes[..3]);
+        assert_eq!(find("/dev/disk/by-id/scsi-b-part1", &known), Some(VolumeId(2)));
+        // The name says another partition than the one that the root was found on.
+        assert!(conclude(&fstab, Some(VolumeId(0)), &volumes).is_empty());
+    }
 }

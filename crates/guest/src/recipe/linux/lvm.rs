@@ -75,3 +75,35 @@ fn names_disk(line: &str, target: &Target) -> bool {
             .iter()
             .any(|part| line.contains(part))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machine::{Attachment, Bus, Disk, Machine, ScsiModel};
+
+    fn target() -> Target {
+        let on = |bus| {
+            let attachment = Attachment { bus, controller: 0, unit: 0 };
+            let disks = vec![Disk { id: "disk1".into(), attachment, ..Disk::default() }];
+            Machine { disks, ..Machine::default() }
+        };
+        let kvm = profile::find("kvm").unwrap();
+        Target::new(kvm, &on(Bus::Scsi(ScsiModel::Pvscsi)), &on(Bus::VirtioBlk))
+    }
+
+    #[test]
+    fn a_filter_becomes_a_comment_as_a_whole() {
+        let text = "devices {\n\tglobal_filter = [\n\t\t\"a|/dev/sd.*|\",\n\t\t\"r|.*|\"\n\t]\n\tdir = \"/dev\"\n}\n";
+        let expected = "devices {\n# anyvisor: \tglobal_filter = [\n# anyvisor: \t\t\"a|/dev/sd.*|\",\n\
+                        # anyvisor: \t\t\"r|.*|\"\n# anyvisor: \t]\n\tdir = \"/dev\"\n}\n";
+        assert_eq!(without_filters(text, &target()), expected);
+        assert_eq!(without_filters(expected, &target()), expected);
+        let other = "filter = [ \"r|/dev/cdrom|\" ]\n";
+        assert_eq!(without_filters(other, &target()), other);
+        // A list without an end is one to the end of the file.
+        assert_eq!(
+            without_filters("filter = [ \"a|/dev/sda|\"", &target()),
+            "# anyvisor: filter = [ \"a|/dev/sda|\""
+        );
+    }
+}
