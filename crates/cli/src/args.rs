@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Rehearse(Rehearse),
     /// Say which vendor supports a guest on a hypervisor, with the source, and what was seen here
     Support(Support),
+    /// Look after the signed evidence of rehearsals
+    Evidence(Evidence),
     /// Convert, examine, check, compare, make and serve virtual disks by themselves
     Disk(Disk),
     /// List what can be read
@@ -150,9 +152,12 @@ pub(crate) struct Convert {
     /// Print the plan, and touch nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Boot the result before it counts as finished
+    /// Boot the result before it counts as finished, and put the evidence, signed, beside the manifest
     #[arg(long)]
     pub(crate) rehearse: bool,
+    /// How the evidence is signed.
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     /// How long the rehearsal may take before the guest counts as not booting, in seconds
     #[arg(long, value_name = "SECONDS", requires = "rehearse", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: Option<u64>,
@@ -188,6 +193,12 @@ pub(crate) struct Rehearse {
     /// The hypervisor whose virtual hardware to boot on; by default the one that the machine was converted for, KVM for a source
     #[arg(long, value_name = "TARGET[:RELEASE]", value_parser = crate::target::parse)]
     pub(crate) on: Option<&'static Profile>,
+    /// Write the evidence, signed, into this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) evidence: Option<PathBuf>,
+    /// How the evidence is signed.
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     /// Boot nothing: look for the drivers of the hypervisor's devices in the guest's files
     #[arg(long = "static", conflicts_with = "timeout")]
     pub(crate) without_boot: bool,
@@ -213,6 +224,50 @@ pub(crate) struct Support {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `anyvisor evidence`.
+#[derive(Debug, Args)]
+pub(crate) struct Evidence {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(crate) command: EvidenceCommand,
+}
+
+/// What to do with evidence.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Check that evidence is as it was signed, and say who signed what
+    #[command(after_help = VERIFY_HELP)]
+    Verify(Verify),
+}
+
+const VERIFY_HELP: &str = "A signature says that nothing was changed since, and which key vouches for it: anybody can make a key. With --key, \
+     exit code 0 means that this key signed all of the files; without, only that none was changed.";
+
+/// `anyvisor evidence verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// What `anyvisor rehearse --evidence` and `anyvisor convert --rehearse` wrote
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The public key that has to have signed: its digits, or a PEM file
+    #[arg(long, value_name = "PUBLIC")]
+    pub(crate) key: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is made of a rehearsal's evidence.
+#[derive(Debug, Args)]
+pub(crate) struct Signing {
+    /// The private key that signs the evidence, a PEM file; by default the user's own, which is made at its first use
+    #[arg(long, value_name = "FILE")]
+    pub(crate) evidence_key: Option<PathBuf>,
+    /// Read the disks whose digests are not known yet, for the evidence
+    #[arg(long)]
+    pub(crate) checksum: bool,
 }
 
 /// `anyvisor appliance`.

@@ -1,6 +1,7 @@
 //! `anyvisor convert`.
 
 use crate::args::Convert;
+use crate::evidence::signing_key;
 use crate::exit::{self, Exit, Usage};
 use crate::mapped::mapping;
 use crate::output::{self, clean, count, print, print_json, size};
@@ -10,7 +11,7 @@ use crate::support;
 use anyhow::Result;
 use guest::fs::recording::Edit;
 use machine::Objection;
-use migrate::convert::{Conversion, Outcome, Preview};
+use migrate::convert::{Conversion, Outcome, Preview, Rehearsing};
 use migrate::error::Error;
 use migrate::manifest::{GuestRecord, Manifest};
 use migrate::mapping::Mapping;
@@ -18,18 +19,21 @@ use migrate::plan::{GuestPlan, Plan};
 use migrate::reporter::{Reporter, Silent};
 use migrate::request::{Hardware, Request};
 use profile::FirmwareKind;
+use rehearse::Options;
+use rehearse::signed::Key;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Runs the command.
 pub(crate) fn run(args: &Convert) -> Result<Exit> {
     let mapping = mapping(&args.map_network, &args.map_storage)?;
+    let key = args.rehearse.then(|| signing_key(args.signing.evidence_key.as_deref())).transpose()?;
     match sources(&args.source).as_slice() {
         [_, _, ..] if args.name.is_some() => {
             Err(Usage("--name: there are several machines in the directory".to_owned()).into())
         }
-        several @ [_, _, ..] => batch(args, &mapping, several),
-        _ => one(args, &mapping),
+        several @ [_, _, ..] => batch(args, &mapping, key.as_ref(), several),
+        _ => one(args, &mapping, key.as_ref()),
     }
 }
 
@@ -38,8 +42,8 @@ fn sources(source: &Path) -> Vec<PathBuf> {
     if source.is_dir() { dialect::package::sources_in(source) } else { vec![source.to_path_buf()] }
 }
 
-fn one(args: &Convert, mapping: &Mapping) -> Result<Exit> {
-    let outcome = convert(args, mapping, &args.source, &args.output, progress::reporter().as_ref())?;
+fn one(args: &Convert, mapping: &Mapping, key: Option<&Key>) -> Result<Exit> {
+    let outcome = convert(args, mapping, key, &args.source, &args.output, progress::reporter().as_ref())?;
     match (args.json, &outcome) {
         (true, outcome) => print_json(outcome)?,
         (false, Outcome::Planned(preview)) => print(&preview_text(preview))?,
@@ -56,10 +60,15 @@ fn one(args: &Convert, mapping: &Mapping) -> Result<Exit> {
 fn convert(
     args: &Convert,
     mapping: &Mapping,
+    key: Option<&Key>,
     source: &Path,
     output: &Path,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, Error> {
+    let rehearse = key.map(|key| {
+        let options = Options { checksum: args.signing.checksum, ..options(args.timeout) };
+        Rehearsing { options, key: key.clone() }
+    });
     let conversion = Conversion {
         source,
         output,
@@ -82,7 +91,7 @@ fn convert(
             mapping: mapping.clone(),
         },
         dry_run: args.dry_run,
-        rehearse: args.rehearse.then(|| options(args.timeout)),
+        rehearse,
     };
     migrate::convert::convert(&conversion, reporter)
 }
@@ -99,25 +108,31 @@ enum Line {
 
 /// Every machine of a directory, each into a directory of its own below the output; what one of them is refused for is no
 /// end to the others.
-fn batch(args: &Convert, mapping: &Mapping, sources: &[PathBuf]) -> Result<Exit> {
+fn batch(args: &Convert, mapping: &Mapping, key: Option<&Key>, sources: &[PathBuf]) -> Result<Exit> {
     let mut lines = Vec::new();
     let mut done = 0_usize;
     for source in sources {
         let relative = source.strip_prefix(&args.source).unwrap_or(source);
-        let line =
-            match convert(args, mapping, source, &args.output.join(relative.with_extension("")), &Silent) {
-                Ok(outcome) => {
-                    done += usize::from(!matches!(outcome, Outcome::NotBooted(_)));
-                    Line::Done { source: source.clone(), outcome: Box::new(outcome) }
-                }
-                Err(error) => {
-                    let objections = match &error {
-                        Error::Refused { objections, .. } => objections.clone(),
-                        _ => Vec::new(),
-                    };
-                    Line::Failed { source: source.clone(), error: exit::chain(&error.into()), objections }
-                }
-            };
+        let line = match convert(
+            args,
+            mapping,
+            key,
+            source,
+            &args.output.join(relative.with_extension("")),
+            &Silent,
+        ) {
+            Ok(outcome) => {
+                done += usize::from(!matches!(outcome, Outcome::NotBooted(_)));
+                Line::Done { source: source.clone(), outcome: Box::new(outcome) }
+            }
+            Err(error) => {
+                let objections = match &error {
+                    Error::Refused { objections, .. } => objections.clone(),
+                    _ => Vec::new(),
+                };
+                Line::Failed { source: source.clone(), error: exit::chain(&error.into()), objections }
+            }
+        };
         match args.json {
             true => lines.push(line),
             false => print(&line_text(&line))?,

@@ -5,6 +5,7 @@ mod args;
 mod convert;
 mod describe;
 mod disk;
+mod evidence;
 mod exit;
 mod inspect;
 mod mapped;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Support(args) => support::run(&args),
+        Command::Evidence(args) => evidence::run(&args),
         Command::Disk(args) => disk::run(&args),
         Command::Sources(args) => target::sources(&args),
         Command::Targets(args) => target::targets(&args),

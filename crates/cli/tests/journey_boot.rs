@@ -71,7 +71,13 @@ fn converted_it_boots_and_keeps_its_name_and_address() {
     assert_booted(&manifest["rehearsal"]);
     assert_eq!(
         names(directory.path()),
-        ["debian12-disk1.qcow2", "debian12.manifest.json", "debian12.sh", "debian12.xml"]
+        [
+            "debian12-disk1.qcow2",
+            "debian12.evidence.json",
+            "debian12.manifest.json",
+            "debian12.sh",
+            "debian12.xml"
+        ]
     );
     assert_eq!(blake3(&guest.path(Package::Ova)), before, "the source was changed");
 
@@ -142,6 +148,47 @@ fn it_moves_to_virtualbox_and_boots_there() {
     );
     let evidence = json(&anyvisor(&["rehearse", output, "--json"]), 0);
     assert_booted_on(&evidence, "booted-equivalent", "ahci", "e1000");
+}
+
+/// On Hyper-V's legacy devices, with the drivers of the synthetic ones where the kernel looks for them.
+#[test]
+fn it_moves_to_hyper_v_and_boots_on_what_stands_in() {
+    let guest = guest();
+    let source = guest.path(Package::Vmx);
+    let before = json(&anyvisor(&["rehearse", text(&source), "--on", "hyperv", "--static", "--json"]), 4);
+    assert_eq!(before["outcome"]["failed"]["cause"], "missing-driver", "{before:#}");
+
+    let directory = TempDir::new().unwrap();
+    let output = text(directory.path());
+    let arguments = [
+        "convert",
+        text(&source),
+        "--to",
+        "hyperv",
+        "--output",
+        output,
+        "--rehearse",
+        "--checksum",
+        "--json",
+    ];
+    let manifest = json(&anyvisor(&arguments), 0);
+    assert_booted_on(&manifest["rehearsal"], "booted-fallback", "ata_piix", "tulip");
+    let drivers = manifest["rehearsal"]["drivers"].to_string();
+    assert!(
+        drivers.contains("vmbus:32264132cb86a2449b5c50d1417354f5") && drivers.contains("hv_netvsc"),
+        "{drivers}"
+    );
+
+    let evidence = directory.path().join("debian12.evidence.json");
+    let verified = json(&anyvisor(&["evidence", "verify", text(&evidence), "--json"]), 0);
+    assert_eq!((&verified[0]["grade"], &verified[0]["standing"]), (&"booted-fallback".into(), &"own".into()));
+    let honest = fs::read_to_string(&evidence).unwrap();
+    let disk: Value = serde_json::from_str::<Value>(&honest).unwrap()["disks"][0].clone();
+    assert_eq!(disk["before"], blake3(&guest.path(Package::Raw)).as_str());
+    assert_eq!(disk["rehearsed"], manifest["disks"][0]["blake3"]);
+    fs::write(&evidence, honest.replace("booted-fallback", "booted")).unwrap();
+    let ran = anyvisor(&["evidence", "verify", text(&evidence)]);
+    assert!(ran.code == Some(3) && ran.stdout.contains("was changed"), "{}", ran.stdout);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::manifest::{self, GuestRecord, Manifest, SourceRecord};
 use crate::opened::Opened;
 use crate::pack::Packing;
 use crate::plan::{self, Facts, GuestPlan, Plan};
+use crate::rehearsal::Written;
 use crate::reporter::Reporter;
 use crate::request::Request;
 use crate::stage::Stage;
@@ -18,6 +19,8 @@ use guest::recipe;
 use machine::Objection;
 use profile::Profile;
 use rehearse::Evidence;
+use rehearse::Grade;
+use rehearse::signed::{self, Key};
 use serde::Serialize;
 use std::path::Path;
 
@@ -36,7 +39,15 @@ pub struct Conversion<'a> {
     /// Print the plan only.
     pub dry_run: bool,
     /// Boot the result before it is published.
-    pub rehearse: Option<rehearse::Options>,
+    pub rehearse: Option<Rehearsing>,
+}
+
+/// How a result is rehearsed.
+pub struct Rehearsing {
+    /// What may be chosen about it. Where digests are wanted, those of the source's disks are too.
+    pub options: rehearse::Options,
+    /// The key that signs the evidence, which then lies beside the manifest.
+    pub key: Key,
 }
 
 /// How a conversion ended.
@@ -87,14 +98,21 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
     }
     let mut timings = Timeline::default();
     let opened = timings.time("open the source", || Opened::open(conversion.source, conversion.open))?;
-    let (prepared, digests) = std::thread::scope(|scope| {
+    let wants_digests =
+        conversion.rehearse.as_ref().is_some_and(|how| how.options.checksum) && !conversion.dry_run;
+    let (prepared, digests, contents) = std::thread::scope(|scope| {
         let digests = scope.spawn(|| verify(&opened, conversion.source, reporter));
+        let contents = scope.spawn(|| wants_digests.then(|| opened.digests(reporter)).transpose());
         let prepared = prepare(conversion, &opened, &mut timings, reporter);
         let digests = digests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let contents = contents.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // A damaged source explains whatever else went wrong with it.
-        digests.and_then(|digests| Ok((prepared?, digests)))
+        digests.and_then(|digests| Ok((prepared?, digests, contents?)))
     })?;
-    let Prepared { facts, plan, guest } = prepared;
+    let Prepared { mut facts, plan, guest } = prepared;
+    for (disk, digest) in facts.disks.iter_mut().zip(contents.unwrap_or_default()) {
+        disk.blake3 = Some(digest);
+    }
     if conversion.dry_run {
         return Ok(Outcome::Planned(Box::new(Preview { plan, guest })));
     }
@@ -112,20 +130,17 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
     let disks = timings.time("copy", || packing.disks())?;
     let rehearsal = match &conversion.rehearse {
         None => None,
-        Some(options) => {
+        Some(Rehearsing { options, key }) => {
             reporter.begin(&format!("rehearsing {} on {}", plan.name, conversion.profile.name));
-            let evidence = timings.time("rehearse", || {
-                crate::rehearsal::rehearse_files(
-                    stage.directory(),
-                    &plan,
-                    &disks,
-                    conversion.profile,
-                    options,
-                )
-            })?;
-            if !evidence.booted() {
+            let written =
+                Written { directory: stage.directory(), plan: &plan, before: &facts.disks, after: &disks };
+            let evidence = timings.time("rehearse", || written.rehearse(conversion.profile, options))?;
+            if evidence.grade == Grade::Failed {
                 return Ok(Outcome::NotBooted(Box::new(NotBooted { plan, evidence })));
             }
+            let document = signed::sign(&evidence, key)
+                .map_err(|error| Error::io("sign the evidence in", conversion.output, error.into()))?;
+            stage.write(&plan.evidence_file(), document.as_bytes(), false)?;
             Some(evidence)
         }
     };

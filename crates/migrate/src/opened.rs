@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) package: Package,
     /// The facts of its disks, in the machine's order.
     pub(crate) disks: Vec<DiskFacts>,
+    /// The disks themselves.
+    images: Vec<Arc<Image>>,
     /// Over each disk, what takes the changes.
     pub(crate) overlays: Vec<Arc<Overlay>>,
 }
@@ -39,6 +41,7 @@ impl Opened {
         let mut package =
             Package::open_with(source, options).map_err(|error| Error::package(source, error))?;
         let mut disks = Vec::new();
+        let mut images = Vec::new();
         let mut overlays = Vec::new();
         let mut losses = Vec::new();
         for disk in &package.machine.disks {
@@ -51,15 +54,34 @@ impl Opened {
                 format: info.format.to_owned(),
                 subformat: info.subformat.clone(),
                 virtual_size: image.size(),
+                blake3: None,
             });
             let options = OverlayOptions {
                 memory_limit: CHANGES_IN_MEMORY,
                 ..OverlayOptions::new(std::env::temp_dir())
             };
-            overlays.push(Arc::new(Overlay::new(Arc::new(image), options)));
+            let image = Arc::new(image);
+            overlays.push(Arc::new(Overlay::new(Arc::clone(&image) as _, options)));
+            images.push(image);
         }
         package.losses.extend(losses);
-        Ok(Self { package, disks, overlays })
+        Ok(Self { package, disks, images, overlays })
+    }
+
+    /// The BLAKE3 digests of the disks as they are, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::Source`] when a disk cannot be read.
+    pub(crate) fn digests(&self, reporter: &dyn Reporter) -> Result<Vec<String>> {
+        reporter.begin("reading the source's disks for the evidence");
+        let threads = thread::available_parallelism().map_or(1, |count| count.get());
+        let digest = |image: &Arc<Image>| {
+            let digest = image::digest(&**image, threads);
+            digest
+                .map(|digest| digest.to_hex().to_string())
+                .map_err(|error| Error::image(&self.package.facts.path, error))
+        };
+        self.images.iter().map(digest).collect()
     }
 
     /// The volumes inside the disks.

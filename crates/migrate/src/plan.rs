@@ -41,6 +41,9 @@ pub struct DiskFacts {
     pub subformat: Option<String>,
     /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
+    /// The BLAKE3 digest of everything that the guest sees, in hexadecimal, where it was read for that.
+    #[serde(default)]
+    pub blake3: Option<String>,
 }
 
 /// What will be done: immutable, printable, and complete.
@@ -134,6 +137,11 @@ impl Plan {
             Container::Ova => Some(format!("{}.ova", self.name)),
             Container::Xva => Some(format!("{}.xva", self.name)),
         }
+    }
+
+    /// The file of the signed evidence of a rehearsal.
+    pub fn evidence_file(&self) -> String {
+        format!("{}.evidence.json", self.name)
     }
 
     /// The manifest's file.

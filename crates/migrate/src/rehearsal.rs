@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::manifest::{self, DiskRecord, Manifest};
 use crate::opened::Opened;
-use crate::plan::{GuestPlan, Plan, PlannedDisk};
+use crate::plan::{DiskFacts, GuestPlan, Plan, PlannedDisk};
 use block::BlockRead;
 use dialect::adapt;
 use image::{DirectoryGate, Gate};
@@ -26,7 +26,8 @@ pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &O
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let profile = profile.map_or_else(|| of_plan(&manifest.plan), Ok)?;
-        return rehearse_files(directory, &manifest.plan, &manifest.disks, profile, options);
+        let Manifest { plan, source, disks, .. } = &manifest;
+        return Written { directory, plan, before: &source.disks, after: disks }.rehearse(profile, options);
     }
     let profile = profile.map_or_else(|| known(DEFAULT), Ok)?;
     let opened = Opened::open(path, &Default::default())?;
@@ -65,30 +66,40 @@ fn of_plan(plan: &Plan) -> Result<&'static Profile> {
     release.map_or_else(|| known(&plan.target), Ok)
 }
 
-/// Rehearses a plan whose disks lie in `directory`, as they were `written`. Their names are untrusted: none leads out of it.
-///
-/// # Errors
-/// As [`rehearse_path`].
-pub fn rehearse_files(
-    directory: &Path,
-    plan: &Plan,
-    written: &[DiskRecord],
-    profile: &'static Profile,
-    options: &Options,
-) -> Result<Evidence> {
-    let refuse = |error| Error::image(directory, error);
-    let gate = DirectoryGate::new(directory).map_err(|error| refuse(error.into()))?;
-    let gate: Arc<dyn Gate> = Arc::new(gate);
-    let open = |disk: &PlannedDisk| -> Result<Arc<dyn BlockRead>> {
-        let options = image::OpenOptions { format: image::by_name(&disk.kind.format), ..Default::default() };
-        Ok(Arc::new(image::open_with(&gate, &disk.file, &options).map_err(refuse)?))
-    };
-    let disks = plan.disks.iter().map(open).collect::<Result<Vec<_>>>()?;
-    let machine = &plan.machine;
-    let digest = |disk: &Disk| written.iter().find(|record| record.id == disk.id);
-    let contents = contents(machine, |disk| (None, digest(disk).map(|record| record.blake3.clone())));
-    let control = !is_for(plan, profile);
-    rehearse(&Subject { machine, disks: &disks, contents, control }, profile, options)
+/// A machine whose disks were written.
+pub(crate) struct Written<'a> {
+    /// Where the disks lie. Their names are untrusted: none leads out of it.
+    pub(crate) directory: &'a Path,
+    /// What they were written for.
+    pub(crate) plan: &'a Plan,
+    /// The source's disks.
+    pub(crate) before: &'a [DiskFacts],
+    /// The disks as they were written.
+    pub(crate) after: &'a [DiskRecord],
+}
+
+impl Written<'_> {
+    /// Rehearses it.
+    ///
+    /// # Errors
+    /// As [`rehearse_path`].
+    pub(crate) fn rehearse(&self, profile: &'static Profile, options: &Options) -> Result<Evidence> {
+        let refuse = |error| Error::image(self.directory, error);
+        let gate = DirectoryGate::new(self.directory).map_err(|error| refuse(error.into()))?;
+        let gate: Arc<dyn Gate> = Arc::new(gate);
+        let open = |disk: &PlannedDisk| -> Result<Arc<dyn BlockRead>> {
+            let format = image::by_name(&disk.kind.format);
+            let options = image::OpenOptions { format, ..Default::default() };
+            Ok(Arc::new(image::open_with(&gate, &disk.file, &options).map_err(refuse)?))
+        };
+        let disks = self.plan.disks.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let machine = &self.plan.machine;
+        let before = |id: &str| self.before.iter().find(|facts| facts.id == id)?.blake3.clone();
+        let after = |id: &str| Some(self.after.iter().find(|record| record.id == id)?.blake3.clone());
+        let contents = contents(machine, |disk| (before(&disk.id), after(&disk.id)));
+        let control = !is_for(self.plan, profile);
+        rehearse(&Subject { machine, disks: &disks, contents, control }, profile, options)
+    }
 }
 
 /// Whether the guest on a plan's disks was made ready for `profile`.

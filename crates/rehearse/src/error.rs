@@ -38,6 +38,15 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A disk could not be read.
+    #[error("cannot read {disk} for its digest")]
+    Digest {
+        /// The disk.
+        disk: String,
+        /// What went wrong.
+        #[source]
+        source: Box<image::Error>,
+    },
     /// The machine and the disks do not belong together.
     #[error("the machine has {stated} disks, and {given} were given")]
     Disks {

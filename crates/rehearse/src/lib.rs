@@ -24,6 +24,7 @@ mod prepare;
 mod rehearsal;
 mod report;
 mod run;
+pub mod signed;
 mod text;
 mod watch;
 

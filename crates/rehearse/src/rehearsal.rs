@@ -52,6 +52,8 @@ pub struct Options {
     pub nvram: Option<PathBuf>,
     /// Whether nothing is booted, and only the guest's files are looked at.
     pub without_boot: bool,
+    /// Whether disks whose digests are not known are read for the evidence.
+    pub checksum: bool,
     /// Hears what is being done.
     pub progress: Option<Progress>,
 }
@@ -87,6 +89,7 @@ pub fn rehearse(
     profile: &'static Profile,
     options: &Options,
 ) -> Result<Evidence, Error> {
+    let subject = &with_digests(subject, options)?;
     let machine = subject.machine;
     if options.without_boot {
         return look(subject, profile, "it was not asked for".to_string());
@@ -139,6 +142,21 @@ pub fn rehearse(
     };
     let outcome = outcome(seen.verdict, &console, machine);
     Ok(evidence(subject, profile, prepared.seen, Some(run), outcome))
+}
+
+/// The subject with the digests of its disks, where they are wanted and not known.
+fn with_digests<'a>(subject: &Subject<'a>, options: &Options) -> Result<Subject<'a>, Error> {
+    let mut subject = subject.clone();
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    for (contents, disk) in subject.contents.iter_mut().zip(subject.disks) {
+        if options.checksum && contents.rehearsed.is_none() {
+            options.say(&format!("reading {}", contents.id));
+            let digest = image::digest(&**disk, threads)
+                .map_err(|source| Error::Digest { disk: contents.id.clone(), source: Box::new(source) })?;
+            contents.rehearsed = Some(digest.to_hex().to_string());
+        }
+    }
+    Ok(subject)
 }
 
 /// Looks for the drivers, and boots nothing.

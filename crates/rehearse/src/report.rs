@@ -16,6 +16,8 @@ const LONGEST: usize = 128 << 10;
 const LINES: usize = 4096;
 /// The longest field that is kept, in characters.
 const FIELD: usize = 200;
+/// The largest number that is kept: JSON's readers hold no larger integer exactly.
+const MOST: u64 = (1 << 53) - 1;
 /// The version of the report's form.
 const FORMAT: &str = "1";
 
@@ -129,7 +131,7 @@ fn fact(facts: &mut Facts, name: &str, value: &str) {
         }
         "disk" => facts.disks.push(BlockDevice {
             name: word(0),
-            bytes: word(1).parse().unwrap_or(0),
+            bytes: word(1).parse().unwrap_or(0).min(MOST),
             drivers: drivers(&word(2)),
         }),
         "nic" => facts.nics.push(NetworkCard {
@@ -168,13 +170,13 @@ fn drivers(word: &str) -> Vec<String> {
 /// Microseconds, as milliseconds. systemd writes 0 for what has not happened.
 fn microseconds(word: &str) -> Option<u64> {
     let microseconds: u64 = word.parse().ok().filter(|microseconds| *microseconds > 0)?;
-    Some(microseconds / 1000)
+    Some((microseconds / 1000).min(MOST))
 }
 
 /// Seconds with a fraction, as milliseconds.
 fn seconds(word: &str) -> Option<u64> {
     let seconds = word.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)?;
-    Some((seconds * 1000.0).round() as u64)
+    Some(((seconds * 1000.0).round() as u64).min(MOST))
 }
 
 /// The checksum of POSIX's `cksum` (IEEE Std 1003.1, "cksum"): a CRC with the polynomial 0x04C11DB7, most

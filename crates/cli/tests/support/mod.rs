@@ -166,7 +166,12 @@ pub(crate) struct Ran {
 
 /// Runs `anyvisor` with `arguments`.
 pub(crate) fn anyvisor(arguments: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_anyvisor")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_anyvisor"))
+        .args(arguments)
+        // The key that signs evidence is the tests' own, and not the user's.
+        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap();
     Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
