@@ -93,6 +93,9 @@ fn rows_of_facts(f: &mut fmt::Formatter<'_>, facts: &Facts) -> fmt::Result {
     if let Some(kernel) = &facts.kernel {
         row(f, "kernel", kernel)?;
     }
+    if facts.secure_boot == Some(true) {
+        row(f, "firmware", "enforces secure boot, as the guest sees it")?;
+    }
     if let Some(root) = &facts.root {
         let disks: Vec<String> =
             root.disks.iter().map(|disk| format!("{} by {}", disk.name, chain(&disk.drivers))).collect();

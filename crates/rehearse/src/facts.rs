@@ -19,6 +19,8 @@ pub struct Facts {
     pub architecture: Option<String>,
     /// What runs as process 1: `systemd`, `init`.
     pub init: Option<String>,
+    /// Whether the firmware enforces secure boot; only UEFI says it.
+    pub secure_boot: Option<bool>,
     /// What is mounted on `/`.
     pub root: Option<Root>,
     /// The disks, without partitions and what is built on them.

@@ -117,6 +117,7 @@ fn fact(facts: &mut Facts, name: &str, value: &str) {
         "architecture" => facts.architecture = whole(),
         "init" => facts.init = whole(),
         "state" => facts.state = whole(),
+        "secure-boot" => facts.secure_boot = word(0).parse().ok().map(|state: u8| state == 1),
         "login" => facts.login = whole(),
         "root" => {
             let root = facts.root.get_or_insert_default();

@@ -1,5 +1,5 @@
 # Reports to the second serial port what this system is, once it is up. Put here by a rehearsal, into a throwaway
-# overlay only. Needs a POSIX shell, cat, cksum and sleep; uses ip, stty and systemctl where they are.
+# overlay only. Needs a POSIX shell, cat, cksum and sleep; uses ip, od, stty and systemctl where they are.
 #
 # One fact a line: its name, a space, its fields. The whole stands between a begin line and an end line with the
 # length and the POSIX cksum of everything between them, so that half a report is never taken for a whole one.
@@ -135,6 +135,12 @@ system() {
     read -r release </proc/sys/kernel/osrelease && echo "kernel $release"
     have uname && echo "architecture $(uname -m)"
     read -r name </proc/1/comm && echo "init $name"
+    # A variable of UEFI's: four bytes of attributes, then its one byte (UEFI 2.10, section 3.3).
+    for file in /sys/firmware/efi/efivars/SecureBoot-*; do
+        [ -r "$file" ] && have od || continue
+        bytes=$(od -An -tu1 "$file")
+        echo "secure-boot ${bytes##* }"
+    done
 }
 
 target() {

@@ -54,6 +54,14 @@ fn reads_a_report() {
 }
 
 #[test]
+fn only_uefi_speaks_of_secure_boot() {
+    let secure_boot = |line: &str| parse(&framed(&format!("format 1\n{line}"))).unwrap().unwrap().secure_boot;
+    assert_eq!(secure_boot("secure-boot 1"), Some(true));
+    assert_eq!(secure_boot("secure-boot 0"), Some(false));
+    assert_eq!((secure_boot("secure-boot"), secure_boot("kernel 6.1")), (None, None));
+}
+
+#[test]
 fn a_terminal_may_have_added_carriage_returns() {
     let cooked = framed(BODY).replace('\n', "\r\n");
     assert_eq!(parse(&cooked).unwrap(), parse(&framed(BODY)).unwrap());
