@@ -1,8 +1,10 @@
 //! The command line.
 
 use crate::disk::Disk;
+use crate::secret;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dialect::package::OpenOptions;
+use guest::volume::Secret;
 use profile::Profile;
 use profile::support::Place;
 use std::path::PathBuf;
@@ -73,7 +75,7 @@ pub(crate) struct Describe {
     pub(crate) json: bool,
 }
 
-/// Where the disks of a source may lie.
+/// Where the disks of a source may lie, and what unlocks them.
 #[derive(Debug, Args)]
 pub(crate) struct Access {
     /// A directory below which its disks may lie too, beside the description's own
@@ -83,6 +85,23 @@ pub(crate) struct Access {
     /// read
     #[arg(long, value_name = "PATH")]
     pub(crate) allow_device: Vec<PathBuf>,
+    /// A file whose first line unlocks the guest's encrypted volumes (LUKS)
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Vec<PathBuf>,
+    /// A file whose contents, all of them, unlock the guest's encrypted volumes (LUKS)
+    #[arg(long, value_name = "FILE")]
+    key_file: Vec<PathBuf>,
+}
+
+impl Access {
+    /// What unlocks the guest's volumes.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is larger than any key.
+    pub(crate) fn secrets(&self) -> anyhow::Result<Vec<Secret>> {
+        let passphrases = self.passphrase_file.iter().map(|path| secret::passphrase(path));
+        passphrases.chain(self.key_file.iter().map(|path| secret::key(path))).collect()
+    }
 }
 
 impl From<&Access> for OpenOptions {

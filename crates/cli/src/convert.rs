@@ -10,6 +10,7 @@ use crate::rehearse::options;
 use crate::support;
 use anyhow::Result;
 use guest::fs::recording::Edit;
+use guest::volume::Secret;
 use machine::Objection;
 use migrate::convert::{Conversion, Outcome, Preview, Rehearsing};
 use migrate::error::Error;
@@ -27,14 +28,25 @@ use std::path::{Path, PathBuf};
 /// Runs the command.
 pub(crate) fn run(args: &Convert) -> Result<Exit> {
     let mapping = mapping(&args.map_network, &args.map_storage)?;
+    let secrets = args.access.secrets()?;
     let key = args.rehearse.then(|| signing_key(args.signing.evidence_key.as_deref())).transpose()?;
+    let given = Given { mapping: &mapping, secrets: &secrets, key: key.as_ref() };
     match sources(&args.source).as_slice() {
         [_, _, ..] if args.name.is_some() => {
             Err(Usage("--name: there are several machines in the directory".to_owned()).into())
         }
-        several @ [_, _, ..] => batch(args, &mapping, key.as_ref(), several),
-        _ => one(args, &mapping, key.as_ref()),
+        several @ [_, _, ..] => batch(args, &given, several),
+        _ => one(args, &given),
     }
+}
+
+/// What the arguments name, read.
+struct Given<'a> {
+    mapping: &'a Mapping,
+    /// What unlocks encrypted volumes.
+    secrets: &'a [Secret],
+    /// What signs evidence, when some is to be made.
+    key: Option<&'a Key>,
 }
 
 /// The machines of a directory that is a collection of them; the source itself otherwise.
@@ -42,8 +54,8 @@ fn sources(source: &Path) -> Vec<PathBuf> {
     if source.is_dir() { dialect::package::sources_in(source) } else { vec![source.to_path_buf()] }
 }
 
-fn one(args: &Convert, mapping: &Mapping, key: Option<&Key>) -> Result<Exit> {
-    let outcome = convert(args, mapping, key, &args.source, &args.output, progress::reporter().as_ref())?;
+fn one(args: &Convert, given: &Given<'_>) -> Result<Exit> {
+    let outcome = convert(args, given, &args.source, &args.output, progress::reporter().as_ref())?;
     match (args.json, &outcome) {
         (true, outcome) => print_json(outcome)?,
         (false, Outcome::Planned(preview)) => print(&preview_text(preview))?,
@@ -59,13 +71,12 @@ fn one(args: &Convert, mapping: &Mapping, key: Option<&Key>) -> Result<Exit> {
 
 fn convert(
     args: &Convert,
-    mapping: &Mapping,
-    key: Option<&Key>,
+    given: &Given<'_>,
     source: &Path,
     output: &Path,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, Error> {
-    let rehearse = key.map(|key| {
+    let rehearse = given.key.map(|key| {
         let options = Options { checksum: args.signing.checksum, ..options(args.timeout) };
         Rehearsing { options, key: key.clone() }
     });
@@ -73,6 +84,7 @@ fn convert(
         source,
         output,
         open: &(&args.access).into(),
+        secrets: given.secrets,
         profile: args.to,
         request: Request {
             name: args.name.clone(),
@@ -88,7 +100,7 @@ fn convert(
                 memory: args.memory,
                 firmware: args.firmware.map(Into::into),
             },
-            mapping: mapping.clone(),
+            mapping: given.mapping.clone(),
         },
         dry_run: args.dry_run,
         rehearse,
@@ -108,19 +120,13 @@ enum Line {
 
 /// Every machine of a directory, each into a directory of its own below the output; what one of them is refused for is no
 /// end to the others.
-fn batch(args: &Convert, mapping: &Mapping, key: Option<&Key>, sources: &[PathBuf]) -> Result<Exit> {
+fn batch(args: &Convert, given: &Given<'_>, sources: &[PathBuf]) -> Result<Exit> {
     let mut lines = Vec::new();
     let mut done = 0_usize;
     for source in sources {
         let relative = source.strip_prefix(&args.source).unwrap_or(source);
-        let line = match convert(
-            args,
-            mapping,
-            key,
-            source,
-            &args.output.join(relative.with_extension("")),
-            &Silent,
-        ) {
+        let line = match convert(args, given, source, &args.output.join(relative.with_extension("")), &Silent)
+        {
             Ok(outcome) => {
                 done += usize::from(!matches!(outcome, Outcome::NotBooted(_)));
                 Line::Done { source: source.clone(), outcome: Box::new(outcome) }

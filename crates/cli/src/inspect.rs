@@ -10,8 +10,9 @@ use migrate::plan::{DiskFacts, Facts};
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Result<Exit> {
-    let facts =
-        migrate::inspect::inspect(&args.source, &(&args.access).into(), progress::reporter().as_ref())?;
+    let secrets = args.access.secrets()?;
+    let open = (&args.access).into();
+    let facts = migrate::inspect::inspect(&args.source, &open, &secrets, progress::reporter().as_ref())?;
     match args.json {
         true => print_json(&facts)?,
         false => print(&text(&facts))?,

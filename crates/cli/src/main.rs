@@ -12,6 +12,7 @@ mod mapped;
 mod output;
 mod progress;
 mod rehearse;
+mod secret;
 mod support;
 mod target;
 

@@ -44,7 +44,9 @@ fn system(matrix: &Matrix, name: &str, args: &Support) -> Result<System> {
         let why = format!("there is no file of that name, and as a system {unknown}, each with its version");
         return Err(Usage(format!("{name}: {why}")).into());
     }
-    let facts = migrate::inspect::inspect(path, &(&args.access).into(), progress::reporter().as_ref())?;
+    let secrets = args.access.secrets()?;
+    let open = (&args.access).into();
+    let facts = migrate::inspect::inspect(path, &open, &secrets, progress::reporter().as_ref())?;
     migrate::support::system(&facts).ok_or_else(|| {
         let found = facts.guest.as_ref().map_or("no system".to_owned(), |guest| clean(&guest.pretty_name()));
         Usage(format!("{name} holds {found}, of which the support matrix knows nothing")).into()

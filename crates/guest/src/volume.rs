@@ -3,14 +3,17 @@
 mod bytes;
 mod content;
 mod gpt;
+mod luks;
 mod lvm;
 mod mapped;
 mod mbr;
+mod md;
 mod partition;
 mod scan;
 
+pub use ::luks::Secret;
 pub use content::{needs_recovery, probe};
-pub use scan::{ScanError, scan};
+pub use scan::{Scan, ScanError, scan, scan_unlocking};
 
 use block::BlockWrite;
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,20 @@ pub enum Origin {
         group: String,
         /// The logical volume.
         volume: String,
+    },
+    /// What a LUKS volume holds.
+    Unlocked {
+        /// The encrypted volume.
+        container: VolumeId,
+        /// The encrypted volume's UUID.
+        uuid: Option<String>,
+    },
+    /// A mirror of Linux' software RAID.
+    Raid {
+        /// The array's UUID.
+        uuid: String,
+        /// Its name, with the host's before a colon where it has one: `0`, `web:root`.
+        name: Option<String>,
     },
 }
 

@@ -16,6 +16,7 @@ use guest::fs::Mounter as _;
 use guest::fs::recording::Recording;
 use guest::inspect::Inspection;
 use guest::recipe;
+use guest::volume::Secret;
 use machine::Objection;
 use profile::Profile;
 use rehearse::Evidence;
@@ -30,6 +31,8 @@ pub struct Conversion<'a> {
     pub source: &'a Path,
     /// Where the source's disks may lie, beside its own directory.
     pub open: &'a OpenOptions,
+    /// What unlocks the guest's encrypted volumes.
+    pub secrets: &'a [Secret],
     /// The directory that receives the target.
     pub output: &'a Path,
     /// The target's hypervisor.
@@ -182,7 +185,7 @@ fn prepare(
     let found = match conversion.request.disks_only || !conversion.profile.edits_guests {
         true => None,
         false => {
-            let volumes = opened.volumes()?;
+            let volumes = opened.volumes(conversion.secrets)?;
             timings.time("start the appliance and inspect", || opened.inspect_to_edit(&volumes, reporter))?
         }
     };

@@ -138,7 +138,8 @@ impl Error {
     }
 
     pub(crate) fn volumes(path: &Path, error: guest::volume::ScanError) -> Self {
-        Self::Source { path: path.to_path_buf(), remedy: WHOLE, source: Box::new(error) }
+        let remedy = error.remedy().unwrap_or(WHOLE);
+        Self::Source { path: path.to_path_buf(), remedy, source: Box::new(error) }
     }
 
     pub(crate) fn guest(action: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> Self {

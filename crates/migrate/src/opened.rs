@@ -8,7 +8,7 @@ use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
 use dialect::package::{OpenOptions, Package};
 use guest::fs::native::NativeTree;
 use guest::inspect::Inspection;
-use guest::volume::{self, Volume};
+use guest::volume::{self, Scan, Secret};
 use image::Image;
 use machine::{Disk, Objection};
 use std::path::Path;
@@ -84,42 +84,44 @@ impl Opened {
         self.images.iter().map(digest).collect()
     }
 
-    /// The volumes inside the disks.
+    /// The volumes inside the disks, with those that `secrets` unlock.
     ///
     /// # Errors
-    /// [`Error::Source`] when a disk cannot be read.
-    pub(crate) fn volumes(&self) -> Result<Vec<Volume>> {
+    /// [`Error::Source`] when a disk cannot be read, or the secrets unlock nothing.
+    pub(crate) fn volumes(&self, secrets: &[Secret]) -> Result<Scan> {
         let disks: Vec<Arc<dyn BlockWrite>> =
             self.overlays.iter().map(|disk| Arc::clone(disk) as _).collect();
-        volume::scan(&disks).map_err(|error| Error::volumes(&self.package.facts.path, error))
+        volume::scan_unlocking(&disks, secrets)
+            .map_err(|error| Error::volumes(&self.package.facts.path, error))
     }
 
-    /// Says what system `volumes` hold, if any: at once where no kernel is needed to read them, else by the appliance.
+    /// Says what system the volumes of `scan` hold, if any: at once where no kernel is needed to read them, else by the appliance.
     ///
     /// # Errors
     /// As [`inspect_to_edit`](Self::inspect_to_edit).
-    pub(crate) fn inspect(&self, volumes: &[Volume], reporter: &dyn Reporter) -> Result<Option<Inspection>> {
-        match look(volumes) {
+    pub(crate) fn inspect(&self, scan: &Scan, reporter: &dyn Reporter) -> Result<Option<Inspection>> {
+        match look(scan) {
             Some(inspection) => Ok(Some(inspection)),
-            None => Ok(self.inspect_to_edit(volumes, reporter)?.map(|(_, inspection)| inspection)),
+            None => Ok(self.inspect_to_edit(scan, reporter)?.map(|(_, inspection)| inspection)),
         }
     }
 
-    /// Boots the appliance on `volumes` and says what system they hold, if any.
+    /// Boots the appliance on the volumes of `scan` and says what system they hold, if any.
     ///
     /// # Errors
     /// [`Error::Guest`] when the appliance fails; a disk that merely holds no system is no error.
     pub(crate) fn inspect_to_edit(
         &self,
-        volumes: &[Volume],
+        scan: &Scan,
         reporter: &dyn Reporter,
     ) -> Result<Option<(Appliance, Inspection)>> {
+        let volumes = scan.volumes.as_slice();
         if !volumes.iter().any(|volume| volume.content.is_some()) {
             return Ok(None);
         }
         reporter.begin("starting the appliance");
         let (appliance, seen) = thread::scope(|scope| {
-            let looking = scope.spawn(|| look(volumes));
+            let looking = scope.spawn(|| look(scan));
             let appliance = Appliance::boot(volumes, &BootOptions::default());
             (appliance, looking.join().unwrap_or_default())
         });
@@ -130,7 +132,7 @@ impl Opened {
         reporter.begin("looking at the guest");
         let inspection = guest::inspect::inspect(&mut appliance, volumes)
             .map_err(|error| Error::guest("inspect", error))?;
-        Ok(inspection.map(|inspection| (appliance, inspection)))
+        Ok(inspection.map(|inspection| (appliance, noted(inspection, scan))))
     }
 
     /// What is known of the source, with what was found inside.
@@ -145,11 +147,19 @@ impl Opened {
 }
 
 /// A look without a kernel, where that suffices. Whatever goes wrong with it, the appliance says it better.
-fn look(volumes: &[Volume]) -> Option<Inspection> {
+fn look(scan: &Scan) -> Option<Inspection> {
+    let volumes = scan.volumes.as_slice();
     if !NativeTree::suffices_for(volumes) {
         return None;
     }
-    guest::inspect::inspect(&mut NativeTree::new(volumes), volumes).ok().flatten()
+    let inspection = guest::inspect::inspect(&mut NativeTree::new(volumes), volumes).ok().flatten()?;
+    Some(noted(inspection, scan))
+}
+
+/// An inspection with what was noted of the volumes.
+fn noted(mut inspection: Inspection, scan: &Scan) -> Inspection {
+    inspection.notes.extend(scan.notes.iter().cloned());
+    inspection
 }
 
 /// A disk of the package. One that the description declares without an image is empty, and has to have a size.

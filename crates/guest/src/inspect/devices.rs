@@ -154,6 +154,14 @@ fn is_device(origin: &Origin, name: &str) -> bool {
         Origin::Partition { disk, number, .. } => {
             split_name(name).is_some_and(|(on, own)| own == Some(*number) && disk_index(on) == Some(*disk))
         }
+        Origin::Unlocked { uuid, .. } => {
+            uuid.as_ref().is_some_and(|uuid| name.strip_prefix("mapper/luks-") == Some(uuid))
+        }
+        Origin::Raid { name: array, .. } => {
+            let own = array.as_deref().map(|array| array.split_once(':').map_or(array, |(_, own)| own));
+            let asked = name.strip_prefix("md/").or_else(|| name.strip_prefix("md"));
+            asked.is_some() && asked == own
+        }
         Origin::Disk { disk } => {
             split_name(name).is_some_and(|(on, number)| number.is_none() && disk_index(on) == Some(*disk))
         }

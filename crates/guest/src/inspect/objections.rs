@@ -4,6 +4,7 @@ use super::boot::BootKind;
 use super::kernels::Driver;
 use super::os::Family;
 use super::{Inspection, VolumeFacts};
+use crate::volume::Origin;
 use machine::{Bus, Objection};
 use profile::Profile;
 use std::collections::BTreeMap;
@@ -24,7 +25,8 @@ pub(super) fn of(inspection: &Inspection) -> Vec<Objection> {
         ));
     }
     if inspection.mounts.is_empty() {
-        objections.extend(inspection.volumes.iter().filter_map(closed));
+        objections
+            .extend(inspection.volumes.iter().filter(|one| !inspection.is_open(one)).filter_map(closed));
     }
     let is_linux = inspection.os.family == Family::Linux;
     if is_linux && inspection.starts_unified() {
@@ -64,14 +66,14 @@ fn closed(volume: &VolumeFacts) -> Option<Objection> {
     let (why, remedy) = match volume.content.as_ref()?.kind.as_str() {
         "crypto_LUKS" => (
             "it is encrypted with LUKS, and no key is known".to_string(),
-            "decrypt it in the guest, or convert with --disks-only",
+            "give its passphrase (--passphrase-file) or key file (--key-file), or convert with --disks-only",
         ),
         "BitLocker" => (
             "it is encrypted with BitLocker".to_string(),
             "suspend BitLocker in the guest, or convert with --disks-only",
         ),
         "linux_raid_member" => (
-            "it is a part of a software RAID, which cannot be assembled yet".to_string(),
+            "it is a part of a software RAID that is no mirror, or of which no member is in sync".to_string(),
             "convert with --disks-only",
         ),
         "LVM2_member" => return None,
@@ -91,6 +93,17 @@ fn closed(volume: &VolumeFacts) -> Option<Objection> {
 }
 
 impl Inspection {
+    /// Whether what a volume wraps was found: a LUKS volume unlocked, a RAID's member assembled.
+    fn is_open(&self, volume: &VolumeFacts) -> bool {
+        self.volumes.iter().any(|inner| match &inner.origin {
+            Origin::Unlocked { container, .. } => *container == volume.id,
+            Origin::Raid { uuid, .. } => volume.content.as_ref().is_some_and(|content| {
+                content.kind == "linux_raid_member" && content.uuid.as_ref() == Some(uuid)
+            }),
+            _ => false,
+        })
+    }
+
     /// Everything that stands in the way of running the guest on `profile` with its disks on `buses`.
     pub fn objections_for(&self, profile: &Profile, buses: impl IntoIterator<Item = Bus>) -> Vec<Objection> {
         let mut objections = self.objections.clone();

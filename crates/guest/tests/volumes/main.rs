@@ -9,7 +9,9 @@
 
 mod content;
 mod corpus;
+mod luks;
 mod lvm;
+mod raid;
 mod tables;
 
 use block::{BlockWrite, WritableFileDisk};

@@ -131,6 +131,19 @@ pub enum Reason {
     },
 }
 
+impl From<luks::Reason> for Reason {
+    fn from(reason: luks::Reason) -> Self {
+        match reason {
+            luks::Reason::Locked => Self::Locked,
+            luks::Reason::Secret => Self::Passphrase,
+            luks::Reason::Header { what } => Self::LuksHeader { what },
+            luks::Reason::Cipher { cipher } => Self::LuksCipher { cipher },
+            luks::Reason::Feature { name } => Self::LuksCipher { cipher: name },
+            _ => Self::LuksHeader { what: "wants more memory or time than is given to it" },
+        }
+    }
+}
+
 impl Reason {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {

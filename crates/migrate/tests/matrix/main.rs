@@ -33,6 +33,7 @@ fn convert(
         source,
         output,
         open: &Default::default(),
+        secrets: &[],
         profile,
         request: Request { packing: packing.map(str::to_owned), disks_only: true, ..Request::default() },
         dry_run: false,

@@ -1,24 +1,18 @@
-//! Encrypted clusters (QEMU `docs/interop/qcow2.rst`, "Full disk encryption header pointer"; LUKS On-Disk Format
-//! Specification, version 1.2.3): [`Volume`].
+//! Encrypted clusters (QEMU `docs/interop/qcow2.rst`, "Full disk encryption header pointer"): [`Volume`].
 //!
-//! The header stands in the image where an extension says. Each sector of 512 bytes is encrypted by itself, under
-//! the number that it has in the file, not on the disk. Keys are wiped from memory when they are no longer needed.
-
-mod cipher;
-mod header;
-mod key;
+//! The header, of LUKS version 1, stands in the image where an extension says. Each sector of 512 bytes is encrypted by
+//! itself, under the number that it has in the file, not on the disk.
 
 use super::Reason;
 use super::bytes::Bytes;
 use crate::error::Result;
 use crate::open::Passphrase;
 use crate::source::Source;
-use cipher::Cipher;
-use header::Header;
+use luks::{Cipher, Secret};
 use std::ops::Range;
 
 /// Bytes that are encrypted together.
-const SECTOR: u64 = 512;
+const SECTOR: u64 = luks::SECTOR;
 /// The largest header that is believed, in bytes: eight slots of 4,000 stripes of 64 bytes are 2 MiB.
 const MAX_HEADER: u64 = 16 << 20;
 
@@ -40,13 +34,14 @@ impl Volume {
         if length > MAX_HEADER || !file.holds(place.start, length) {
             return Err(nowhere());
         }
-        let fail = |reason| file.error(Some(place.start), reason);
-        let bytes = file.bytes(place.start, length)?;
-        let header = Header::parse(&bytes).map_err(fail)?;
-        let passphrase = passphrase.ok_or_else(|| fail(Reason::Locked))?;
-        let key = key::find(&header, &bytes, passphrase.as_bytes()).map_err(fail)?;
-        let cipher = header.mode.cipher(&key).ok_or_else(|| fail(header.unknown_cipher()))?;
-        Ok(Self { cipher })
+        let secret: Vec<Secret> =
+            passphrase.map(|secret| Secret::new(secret.as_bytes())).into_iter().collect();
+        let mut read = |offset, length: usize| file.bytes(place.start + offset, length as u64);
+        match luks::unlock_v1(length, &mut read, &secret) {
+            Ok(unlocked) => Ok(Self { cipher: unlocked.cipher }),
+            Err(luks::Error::Read(error)) => Err(error),
+            Err(luks::Error::Refused(reason)) => Err(file.error(Some(place.start), reason.into())),
+        }
     }
 
     /// Fills `buf` with what the bytes of `source` from `offset` on are, decrypted.

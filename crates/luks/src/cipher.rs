@@ -1,4 +1,4 @@
-//! Decrypting sectors ([`Cipher`]): AES in the XTS mode (IEEE 1619, section 5.4) and in the CBC mode, with the
+//! Encrypting and decrypting sectors ([`Cipher`]): AES in the XTS mode (IEEE 1619, section 5.4) and in the CBC mode, with the
 //! initialisation vectors of dm-crypt.
 
 use aes::cipher::generic_array::GenericArray;
@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 
 /// Bytes of a block of AES.
 const BLOCK: usize = 16;
-/// Blocks of a sector.
+/// Blocks that are worked on at once.
 const BLOCKS: usize = 512 / BLOCK;
 
 /// How sectors are encrypted, without the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mode {
+pub struct Mode {
     chaining: Chaining,
     vector: Vector,
 }
@@ -36,8 +36,8 @@ enum Vector {
 }
 
 impl Mode {
-    /// The mode that is called so, with the cipher before it.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    /// The mode that is called so, with the cipher before it: `aes-xts-plain64`.
+    pub fn named(name: &str) -> Option<Self> {
         let (chaining, vector) = match name {
             "aes-xts-plain" => (Chaining::Xts, Vector::Plain),
             "aes-xts-plain64" => (Chaining::Xts, Vector::Plain64),
@@ -50,7 +50,7 @@ impl Mode {
     }
 
     /// The cipher with this key; `None` when it is of no length that the mode takes.
-    pub(super) fn cipher(self, key: &[u8]) -> Option<Cipher> {
+    pub fn cipher(self, key: &[u8]) -> Option<Cipher> {
         let (data, tweak) = match self.chaining {
             Chaining::Xts => {
                 let (data, tweak) = key.split_at(key.len() / 2);
@@ -80,11 +80,11 @@ impl Aes {
         }
     }
 
-    fn encrypt(&self, block: &mut Block) {
+    fn encrypt(&self, blocks: &mut [Block]) {
         match self {
-            Self::Short(cipher) => cipher.encrypt_block(block),
-            Self::Middle(cipher) => cipher.encrypt_block(block),
-            Self::Long(cipher) => cipher.encrypt_block(block),
+            Self::Short(cipher) => cipher.encrypt_blocks(blocks),
+            Self::Middle(cipher) => cipher.encrypt_blocks(blocks),
+            Self::Long(cipher) => cipher.encrypt_blocks(blocks),
         }
     }
 
@@ -98,7 +98,7 @@ impl Aes {
 }
 
 /// A mode with its key.
-pub(super) struct Cipher {
+pub struct Cipher {
     mode: Mode,
     data: Aes,
     /// What makes the initialisation vector of a sector's number, in the modes that encrypt it.
@@ -106,35 +106,71 @@ pub(super) struct Cipher {
 }
 
 impl Cipher {
-    /// Decrypts the sector of this number.
-    pub(super) fn decrypt(&self, sector: u64, bytes: &mut [u8; 512]) {
-        let mut before = [0; BLOCKS];
-        let vector = self.vector(sector);
-        let mut blocks: [Block; BLOCKS] = std::array::from_fn(|_| Block::default());
-        let encrypted = bytes.as_chunks::<BLOCK>().0;
+    /// Decrypts `bytes`, a sector whole and by itself: a multiple of 16, of which a rest stays as it is. `number` counts
+    /// sectors of 512 bytes, however large they are.
+    pub fn decrypt(&self, number: u64, bytes: &mut [u8]) {
+        let mut vector = self.vector(number);
+        for piece in bytes.chunks_mut(BLOCKS * BLOCK) {
+            let pieces = piece.as_chunks_mut::<BLOCK>().0;
+            let mut masks = [0; BLOCKS];
+            for (mask, block) in masks.iter_mut().zip(pieces.iter()) {
+                *mask = vector;
+                vector = match self.mode.chaining {
+                    Chaining::Xts => doubled(vector),
+                    Chaining::Cbc => u128::from_le_bytes(*block),
+                };
+            }
+            let before = self.mode.chaining == Chaining::Xts;
+            self.masked(pieces, &masks, before, true, |blocks| self.data.decrypt(blocks));
+        }
+    }
+
+    /// Encrypts `bytes`, as [`decrypt`](Self::decrypt) decrypts them.
+    pub fn encrypt(&self, number: u64, bytes: &mut [u8]) {
+        let mut vector = self.vector(number);
         match self.mode.chaining {
             Chaining::Xts => {
-                let mut tweak = vector;
-                for (mask, place) in before.iter_mut().zip(0..BLOCKS) {
-                    *mask = if place == 0 { tweak } else { doubled(tweak) };
-                    tweak = *mask;
+                for piece in bytes.chunks_mut(BLOCKS * BLOCK) {
+                    let pieces = piece.as_chunks_mut::<BLOCK>().0;
+                    let mut masks = [0; BLOCKS];
+                    for (mask, _) in masks.iter_mut().zip(pieces.iter()) {
+                        *mask = vector;
+                        vector = doubled(vector);
+                    }
+                    self.masked(pieces, &masks, true, true, |blocks| self.data.encrypt(blocks));
                 }
             }
+            // Each block waits for the one before it.
             Chaining::Cbc => {
-                let chain =
-                    std::iter::once(vector).chain(encrypted.iter().map(|block| u128::from_le_bytes(*block)));
-                before.iter_mut().zip(chain).for_each(|(mask, block)| *mask = block);
+                for block in bytes.as_chunks_mut::<BLOCK>().0 {
+                    self.masked(std::slice::from_mut(block), &[vector], true, false, |blocks| {
+                        self.data.encrypt(blocks);
+                    });
+                    vector = u128::from_le_bytes(*block);
+                }
             }
         }
-        let xts = self.mode.chaining == Chaining::Xts;
-        for ((block, encrypted), mask) in blocks.iter_mut().zip(encrypted).zip(&before) {
-            let word = u128::from_le_bytes(*encrypted) ^ if xts { *mask } else { 0 };
+    }
+
+    /// Runs `work` on the blocks, mixed with their masks before it, behind it, or both.
+    fn masked(
+        &self,
+        pieces: &mut [[u8; BLOCK]],
+        masks: &[u128],
+        before: bool,
+        behind: bool,
+        work: impl FnOnce(&mut [Block]),
+    ) {
+        let mut blocks: [Block; BLOCKS] = std::array::from_fn(|_| Block::default());
+        let Some(blocks) = blocks.get_mut(..pieces.len()) else { return };
+        for ((block, piece), mask) in blocks.iter_mut().zip(pieces.iter()).zip(masks) {
+            let word = u128::from_le_bytes(*piece) ^ if before { *mask } else { 0 };
             *block = GenericArray::from(word.to_le_bytes());
         }
-        self.data.decrypt(&mut blocks);
-        let out = bytes.as_chunks_mut::<BLOCK>().0;
-        for ((out, block), mask) in out.iter_mut().zip(&blocks).zip(&before) {
-            *out = (u128::from_le_bytes((*block).into()) ^ mask).to_le_bytes();
+        work(blocks);
+        for ((piece, block), mask) in pieces.iter_mut().zip(blocks.iter()).zip(masks) {
+            let word = u128::from_le_bytes((*block).into());
+            *piece = (word ^ if behind { *mask } else { 0 }).to_le_bytes();
         }
     }
 
@@ -145,7 +181,7 @@ impl Cipher {
         };
         let Some(tweak) = &self.tweak else { return number };
         let mut block = GenericArray::from(number.to_le_bytes());
-        tweak.encrypt(&mut block);
+        tweak.encrypt(std::slice::from_mut(&mut block));
         u128::from_le_bytes(block.into())
     }
 }
@@ -177,6 +213,28 @@ mod tests {
         sector[..16].copy_from_slice(&first);
         cipher.decrypt(0, &mut sector);
         assert_eq!(sector[..16], std::array::from_fn::<u8, 16, _>(|place| place as u8));
+    }
+
+    #[test]
+    fn what_is_encrypted_is_decrypted() {
+        for (name, length) in [
+            ("aes-xts-plain", 32),
+            ("aes-xts-plain64", 64),
+            ("aes-cbc-plain64", 16),
+            ("aes-cbc-essiv:sha256", 24),
+            ("aes-cbc-essiv:sha256", 32),
+        ] {
+            let key: Vec<u8> = (0..length).collect();
+            let cipher = Mode::named(name).unwrap().cipher(&key).unwrap();
+            for size in [512, 1024, 4096, 528] {
+                let clear: Vec<u8> = (0..size).map(|place| (place * 7 % 251) as u8).collect();
+                let mut bytes = clear.clone();
+                cipher.encrypt(1 << 33, &mut bytes);
+                assert!(bytes != clear);
+                cipher.decrypt(1 << 33, &mut bytes);
+                assert_eq!(bytes, clear, "{name}, {size}");
+            }
+        }
     }
 
     #[test]
