@@ -12,9 +12,6 @@ mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
 mountpoint -q /run || mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 mkdir -p /run/lock/lvm /run/lvm /run/cryptsetup
-# LVM keeps copies of what it writes, and the root is read-only.
-mount -t tmpfs tmpfs /etc/lvm/archive 2>/dev/null || true
-mount -t tmpfs tmpfs /etc/lvm/backup 2>/dev/null || true
 udev=/lib/systemd/systemd-udevd
 "$udev" --daemon
 udevadm trigger
@@ -29,11 +26,12 @@ target=/tmp/target
 mkdir "$target"
 echo "lab: making $LAB_LAYOUT on $disk"
 
+# LVM's copies of what it writes would lie on the root, which is read-only.
 volumes() { # of the physical volume $1
-    pvcreate -y "$1"
-    vgcreate system "$1"
-    lvcreate -y -Wn -Zn -L "${LAB_SWAP_MIB}M" -n swap system
-    lvcreate -y -Wn -Zn -l 100%FREE -n root system
+    pvcreate -q -y "$1"
+    vgcreate -q --autobackup n system "$1"
+    lvcreate -q -y --autobackup n -Wn -Zn -L "${LAB_SWAP_MIB}M" -n swap system
+    lvcreate -q -y --autobackup n -Wn -Zn -l 100%FREE -n root system
     mkswap -q -U "$LAB_SWAP_UUID" /dev/mapper/system-swap
 }
 
@@ -80,6 +78,12 @@ for folder in proc sys dev run; do mount --rbind "/$folder" "$target/$folder"; d
 mount -t tmpfs tmpfs "$target/tmp"
 cp -r /lab/inside "$target/tmp"
 
+if [ "$LAB_INITRAMFS" = dracut ]; then
+    # It finds itself on QEMU, and a guest of another hypervisor's has never been there.
+    foreign=$(echo "$LAB_FOREIGN" | sed 's/xen-(blk|net)front/xen_blkfront|xen_netfront/; s/|/.* /g; s/$/.*/')
+    printf '%s\n' 'omit_dracutmodules+=" qemu virtiofs "' "omit_drivers+=\" $foreign \"" \
+        > "$target/etc/dracut.conf.d/20-origin.conf"
+fi
 echo 'lab: making the initramfs'
 chroot "$target" sh /tmp/inside/initramfs.sh
 echo 'lab: installing the boot loader'

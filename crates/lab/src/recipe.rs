@@ -221,6 +221,11 @@ impl Recipe {
     /// What the scripts are told, as environment variables.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let facts = self.origin.facts();
+        // Debian 13's kernel has virtio's buses built in, and its devices' drivers still as modules.
+        let foreign = match self.suite {
+            Suite::Trixie => facts.foreign.replace("virtio|", "virtio_(blk|net|scsi)|"),
+            Suite::Bullseye | Suite::Bookworm => facts.foreign.to_owned(),
+        };
         let first = 1 + u32::from(self.system_mib() > 0) + u32::from(self.boot_mib() > 0);
         let only = |there: bool, value: String| if there { value } else { String::new() };
         let swap = match self.layout.has_swap_partition() {
@@ -241,7 +246,7 @@ impl Recipe {
             ("LAB_DRIVERS", facts.drivers.to_owned()),
             ("LAB_PROMISED", facts.promised.to_owned()),
             ("LAB_FILESYSTEMS", self.layout.filesystem_modules().to_owned()),
-            ("LAB_FOREIGN", facts.foreign.to_owned()),
+            ("LAB_FOREIGN", foreign),
             ("LAB_ESP_ID", only(self.system_mib() > 0, fat_serial(&self.system_id()))),
             ("LAB_BOOT_UUID", only(self.boot_mib() > 0, identity::uuid(self.name, "boot"))),
             ("LAB_ROOT_UUID", self.root_uuid()),

@@ -4,7 +4,9 @@ use crate::key::Key;
 use crate::row::Row;
 use crate::store::{Store, sha256};
 use anyhow::Result;
+use lab::Recipe;
 use profile::Grade;
+use profile::support::Seen;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -35,6 +37,22 @@ pub(crate) struct Cell {
     pub(crate) known: Option<Known>,
 }
 
+impl Cell {
+    /// The row as `anyvisor support` takes it; only one that says of a converted guest how it came out.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let known = self.known.as_ref().filter(|known| known.is_current())?;
+        let guest = Recipe::named(self.guest).ok().filter(|_| !self.control)?;
+        Some(Seen {
+            guest: format!("debian-{}", guest.suite.version()),
+            profile: self.target.clone(),
+            release: None,
+            grade: known.grade,
+            when: known.day.clone(),
+            file: Some(format!("{}.json", self.name)),
+        })
+    }
+}
+
 /// What the evidence says.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
@@ -61,7 +79,12 @@ pub(crate) struct Known {
 impl Known {
     /// Whether it counts: as expected, current and signed.
     pub(crate) fn counts(&self) -> bool {
-        self.expected && self.stale.is_empty() && matches!(self.seal, Seal::Signed(_))
+        self.expected && self.is_current()
+    }
+
+    /// Whether it is of this guest, this profile and this code, and signed.
+    fn is_current(&self) -> bool {
+        self.stale.is_empty() && matches!(self.seal, Seal::Signed(_))
     }
 
     /// What stands beside the grade so that nobody takes it for more than it is.

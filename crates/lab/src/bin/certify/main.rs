@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use cell::Cell;
 use clap::Parser;
 use key::Key;
+use profile::support::Seen;
 use row::{Row, Selection};
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -73,6 +74,7 @@ fn main() -> Result<()> {
         .map(|row| cell::read(row, &lock(&store), &code, &anyvisor))
         .collect::<Result<Vec<Cell>>>()?;
     render(&root, &cells)?;
+    index(&root, &cells)?;
     ensure!(failures == 0, "{failures} rows could not be run, or came out otherwise than expected");
     Ok(())
 }
@@ -172,6 +174,14 @@ fn render(root: &Path, cells: &[Cell]) -> Result<()> {
         say(format_args!("rendered {name}"));
     }
     Ok(())
+}
+
+/// Writes what `anyvisor support` says was seen here: the converted guests whose evidence is current and holds.
+fn index(root: &Path, cells: &[Cell]) -> Result<()> {
+    let seen: Vec<Seen> = cells.iter().filter_map(Cell::seen).collect();
+    let mut text = serde_json::to_string_pretty(&seen)?;
+    text.push('\n');
+    store::replace(&root.join("support/evidence/index.json"), text.as_bytes())
 }
 
 /// A worker that panicked has left the data whole: every change of it is one assignment.

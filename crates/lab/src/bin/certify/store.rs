@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The largest document that is read, in bytes.
 const LIMIT: u64 = 4 << 20;
-/// The index's file name.
-const INDEX: &str = "index.json";
+/// The index's file name. (`index.json` beside it is what `anyvisor support` reads.)
+const INDEX: &str = "keys.json";
 
 /// What the index says of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
