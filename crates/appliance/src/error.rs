@@ -37,6 +37,15 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Xen was not fetched.
+    #[error("there is no Xen for a rehearsal here; `anyvisor appliance install --xen` fetches one")]
+    NoXen,
+    /// Xen cannot be fetched on this host.
+    #[error("Xen cannot be fetched here: {reason}")]
+    XenNotFetched {
+        /// Why not.
+        reason: String,
+    },
     /// A kernel lacks a module that the appliance cannot do without.
     #[error("Linux {version} has no module {module}")]
     NoModule {

@@ -1,8 +1,8 @@
 //! The appliance's kernel: [`locate`] finds one, [`install`] fetches one.
 
-mod cache;
-mod image;
-mod install;
+pub(crate) mod cache;
+pub(crate) mod image;
+pub(crate) mod install;
 
 pub use install::install;
 
@@ -82,7 +82,7 @@ pub fn locate() -> Result<Kernel> {
 }
 
 /// The newest usable kernel below `root`: those of `boot`, and those that lie with their modules, as Fedora has them.
-fn newest(root: &Path, unusable: &mut Vec<String>) -> Option<Kernel> {
+pub(crate) fn newest(root: &Path, unusable: &mut Vec<String>) -> Option<Kernel> {
     let mut images: Vec<PathBuf> = entries(&root.join("boot"))
         .into_iter()
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-")))
@@ -108,7 +108,7 @@ fn with_source(error: &Error) -> String {
     }
 }
 
-fn entries(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()
 }

@@ -1,4 +1,4 @@
-//! The micro VM in which guest filesystems are mounted and edited.
+//! The micro VM in which guest filesystems are mounted and edited; and [`xen`], that in which a guest is a domain of Xen.
 //!
 //! A stock Linux kernel, an initial RAM file system made here in memory with just the modules that the volumes need,
 //! and the [`agent`] as its init. Every volume is one virtio disk that QEMU reads and writes over NBD from this
@@ -21,6 +21,7 @@ mod boot;
 mod connection;
 mod cpio;
 mod decompress;
+mod elf;
 mod error;
 mod files;
 mod initramfs;
@@ -28,6 +29,8 @@ pub mod kernel;
 mod mapped;
 mod modules;
 mod ntfs;
+mod packages;
+pub mod xen;
 
 pub use boot::{Appliance, BootOptions, Measurements};
 pub use error::{Error, Result};

@@ -301,7 +301,11 @@ pub(crate) struct Appliance {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApplianceCommand {
     /// Fetch a kernel for it from this system's packages, into the user's cache
-    Install,
+    Install {
+        /// Fetch Xen instead, and what its first domain is made of, for rehearsals on Xen and XCP-ng
+        #[arg(long)]
+        xen: bool,
+    },
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::accelerator::Accelerator;
 use crate::error::{Error, Result};
-use crate::vm::{Backend, Boot, Disk, Nic, PortDevice, Vm};
+use crate::vm::{Backend, Boot, Disk, Module, Nic, PortDevice, Vm};
 use std::path::Path;
 
 /// The arguments with which QEMU runs `vm`. Sockets and the firmware's variables are looked for in `runtime`:
@@ -56,14 +56,16 @@ impl Arguments {
                 "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
             );
         }
+        let withheld: String =
+            vm.withheld.iter().map(|feature| format!(",{}=off", escape(feature))).collect();
         match vm.accelerator {
             Accelerator::Kvm => {
                 self.option("-accel", "kvm");
-                self.option("-cpu", "host");
+                self.option("-cpu", &format!("host{withheld}"));
             }
             Accelerator::Tcg => {
                 self.option("-accel", &format!("tcg,thread=multi,tb-size={}", vm.translation_cache_mib));
-                self.option("-cpu", "max");
+                self.option("-cpu", &format!("max{withheld}"));
             }
         }
         self.option("-smp", &vm.cpus.to_string());
@@ -89,6 +91,15 @@ impl Arguments {
                 if let Some(initrd) = initrd {
                     self.option("-initrd", text(initrd)?);
                 }
+                self.option("-append", command_line);
+            }
+            Boot::Multiboot { image, command_line, modules } => {
+                self.option("-kernel", text(image)?);
+                let module = |module: &Module| {
+                    Ok(format!("{} {}", value(&module.file)?, escape(&module.command_line)))
+                };
+                let modules = modules.iter().map(module).collect::<Result<Vec<_>>>()?;
+                self.option("-initrd", &modules.join(","));
                 self.option("-append", command_line);
             }
         }
@@ -310,6 +321,27 @@ mod tests {
         let mut vm = vm();
         vm.ports.push(Port::console("../x"));
         assert!(matches!(arguments(&vm, Path::new("/run"), false), Err(Error::Unsupported { .. })));
+    }
+
+    #[test]
+    fn modules_stand_in_one_option_with_their_command_lines() {
+        let mut vm = vm();
+        vm.withheld = vec!["xsave".into()];
+        let module =
+            |file: &str, command_line: &str| Module { file: file.into(), command_line: command_line.into() };
+        vm.boot = Boot::Multiboot {
+            image: "/xen".into(),
+            command_line: "console=com1".into(),
+            modules: vec![module("/vm,linux", "console=hvc0 a=b,c"), module("/initrd", "")],
+        };
+        let line = line(&vm);
+        assert!(
+            line.contains(
+                "-kernel /xen -initrd /vm,,linux console=hvc0 a=b,,c,/initrd  -append console=com1"
+            ),
+            "{line}"
+        );
+        assert!(line.contains("-cpu max,xsave=off"), "{line}");
     }
 
     #[test]

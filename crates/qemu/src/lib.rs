@@ -34,4 +34,4 @@ pub use console::{Console, Waited};
 pub use error::{Error, Result};
 pub use process::Process;
 pub use qmp::{Event, Qmp};
-pub use vm::{Backend, Boot, Disk, Nic, Port, PortDevice, PortEnd, Vm};
+pub use vm::{Backend, Boot, Disk, Module, Nic, Port, PortDevice, PortEnd, Vm};

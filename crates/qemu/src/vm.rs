@@ -16,6 +16,8 @@ pub struct Vm {
     pub accelerator: Accelerator,
     /// Virtual processors, at least 1.
     pub cpus: u32,
+    /// Features of the processor that the guest does not see: `xsave`.
+    pub withheld: Vec<String>,
     /// Memory in MiB.
     pub memory_mib: u64,
     /// Bound of the cache of translated code in MiB; only TCG has one. It counts towards QEMU's own memory.
@@ -43,6 +45,7 @@ impl Vm {
             machine: machine.into(),
             accelerator,
             cpus: 1,
+            withheld: Vec::new(),
             memory_mib: 512,
             translation_cache_mib: 128,
             boot: Boot::Bios,
@@ -77,6 +80,24 @@ pub enum Boot {
         /// The kernel's command line.
         command_line: String,
     },
+    /// An image by the Multiboot Specification 0.6.96, with modules: a hypervisor and what it starts.
+    Multiboot {
+        /// The image, an ELF file.
+        image: PathBuf,
+        /// Its command line.
+        command_line: String,
+        /// Its modules, in order.
+        modules: Vec<Module>,
+    },
+}
+
+/// A module of a Multiboot image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// The file, whatever it holds.
+    pub file: PathBuf,
+    /// Its command line.
+    pub command_line: String,
 }
 
 /// A disk.

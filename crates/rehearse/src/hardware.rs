@@ -147,7 +147,7 @@ pub(crate) fn summary(vm: &Vm, machine: &Machine, profile: &Profile) -> Hardware
         firmware: match &vm.boot {
             Boot::Uefi(uefi) if uefi.secure_boot => "UEFI with secure boot".to_string(),
             Boot::Uefi(_) => "UEFI".to_string(),
-            Boot::Bios | Boot::Kernel { .. } => "BIOS".to_string(),
+            Boot::Bios | Boot::Kernel { .. } | Boot::Multiboot { .. } => "BIOS".to_string(),
         },
         cpus: vm.cpus,
         memory_mib: vm.memory_mib,

@@ -12,7 +12,7 @@ const FETCHED: &str = "kernels";
 const DECOMPRESSED: &str = "decompressed-1";
 
 /// The cache's directory; `None` for a user without a home.
-pub(super) fn directory() -> Option<PathBuf> {
+pub(crate) fn directory() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("anyvisor/appliance"))

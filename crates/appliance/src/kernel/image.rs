@@ -2,6 +2,7 @@
 //! inside it.
 
 use crate::decompress::decompress;
+use crate::elf::{self, P_FILESZ, PT_LOAD, segments, slice, u16_at, u32_at};
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::Read;
@@ -33,15 +34,19 @@ pub(super) fn version(image: &Path) -> Result<String> {
 
 /// The ELF image in a bzImage, where QEMU can start it: `None` when it is packed in a way that is not known here, or has
 /// no entry for a hypervisor.
-pub(super) fn elf(image: &Path) -> Result<Option<Vec<u8>>> {
-    let bytes = read(image, LARGEST)?;
-    let Some(decompressed) = payload(&bytes).and_then(decompress) else { return Ok(None) };
+pub(crate) fn elf(image: &Path) -> Result<Option<Vec<u8>>> {
+    let Some(decompressed) = unpacked(&read(image, LARGEST)?) else { return Ok(None) };
     let mut elf = decompressed
         .map_err(|error| Error::Compressed { path: image.to_path_buf(), reason: error.to_string() })?;
-    if !has_pvh_entry(&elf).unwrap_or(false) || drop_zeroes(&mut elf).is_none() {
+    if !has_pvh_entry(&elf) || drop_zeroes(&mut elf).is_none() {
         return Ok(None);
     }
     Ok(Some(elf))
+}
+
+/// What is packed in a bzImage; `None` when it is none, or packed in a way that is not known here.
+pub(crate) fn unpacked(image: &[u8]) -> Option<std::io::Result<Vec<u8>>> {
+    payload(image).and_then(decompress)
 }
 
 fn read(image: &Path, limit: u64) -> Result<Vec<u8>> {
@@ -75,23 +80,9 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
     slice(image, offset, u32_at(image, PAYLOAD_LENGTH)? as usize)
 }
 
-/// Whether an ELF image has the note that names its entry for a hypervisor (`XEN_ELFNOTE_PHYS32_ENTRY` of Xen's
-/// `elfnote.h`), without which QEMU does not start it.
-fn has_pvh_entry(elf: &[u8]) -> Option<bool> {
-    const PHYS32_ENTRY: u32 = 18;
-    for segment in segments(elf, PT_NOTE)? {
-        let mut notes = slice(elf, segment.offset, segment.length)?;
-        while let (Some(name), Some(value), Some(kind)) =
-            (u32_at(notes, 0), u32_at(notes, 4), u32_at(notes, 8))
-        {
-            if kind == PHYS32_ENTRY && slice(notes, 12, 4) == Some(b"Xen\0") {
-                return Some(true);
-            }
-            let aligned = |length: u32| (length as usize).checked_next_multiple_of(4);
-            notes = notes.get(12usize.checked_add(aligned(name)?)?.checked_add(aligned(value)?)?..)?;
-        }
-    }
-    Some(false)
+/// Whether an ELF image names its entry for a hypervisor, without which QEMU does not start it.
+fn has_pvh_entry(elf: &[u8]) -> bool {
+    elf::has_xen_note(elf, elf::PHYS32_ENTRY)
 }
 
 /// Ends each loaded segment's contents before the zeroes at its end, which the kernel's build stores although memory
@@ -106,61 +97,13 @@ fn drop_zeroes(elf: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// Program headers ("System V Application Binary Interface", "Program Header"): their types, and where their fields are.
-const PT_LOAD: u32 = 1;
-const PT_NOTE: u32 = 4;
-const P_OFFSET: usize = 0x08;
-const P_FILESZ: usize = 0x20;
-
-/// A program header of an ELF image, and what of the file it is about.
-struct Segment {
-    header: usize,
-    offset: usize,
-    length: usize,
-}
-
-/// The segments of one type of a 64-bit little-endian ELF image; `None` when it is none, or cut off.
-fn segments(elf: &[u8], kind: u32) -> Option<Vec<Segment>> {
-    if slice(elf, 0, 6)? != b"\x7fELF\x02\x01" {
-        return None;
-    }
-    let table = usize::try_from(u64_at(elf, 0x20)?).ok()?;
-    let (size, count) = (usize::from(u16_at(elf, 0x36)?), usize::from(u16_at(elf, 0x38)?));
-    let mut segments = Vec::new();
-    for index in 0..count {
-        let header = table.checked_add(index * size)?;
-        let fields = elf.get(header..)?;
-        if u32_at(fields, 0)? == kind {
-            let offset = usize::try_from(u64_at(fields, P_OFFSET)?).ok()?;
-            let length = usize::try_from(u64_at(fields, P_FILESZ)?).ok()?;
-            segments.push(Segment { header, offset, length });
-        }
-    }
-    Some(segments)
-}
-
-fn slice(bytes: &[u8], at: usize, length: usize) -> Option<&[u8]> {
-    bytes.get(at..at.checked_add(length)?)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(slice(bytes, at, 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(slice(bytes, at, 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(slice(bytes, at, 8)?.try_into().ok()?))
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::elf::tests::elf_with_note;
 
     /// A file with a bzImage's header and this payload.
-    pub(in crate::kernel) fn bzimage(version: &str, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn bzimage(version: &str, payload: &[u8]) -> Vec<u8> {
         let mut image = vec![0; 1024];
         image[SETUP_SECTS] = 1;
         image[HEADER..HEADER + 4].copy_from_slice(HEADER_MAGIC);
@@ -171,25 +114,6 @@ pub(super) mod tests {
         image[PAYLOAD_LENGTH..PAYLOAD_LENGTH + 4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         image.extend_from_slice(payload);
         image
-    }
-
-    fn elf_with_note(kind: u32) -> Vec<u8> {
-        let mut elf = vec![0; 0x100];
-        elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
-        elf[0x20] = 0x40;
-        elf[0x36] = 56;
-        elf[0x38] = 1;
-        elf[0x40] = 4;
-        elf[0x48] = 0x80;
-        elf[0x60] = 40;
-        // A note of another kind first.
-        elf[0x80..0x8c].copy_from_slice(&[4, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0]);
-        elf[0x8c..0x90].copy_from_slice(b"Xen\0");
-        elf[0x94..0x98].copy_from_slice(&[4, 0, 0, 0]);
-        elf[0x98..0x9c].copy_from_slice(&4u32.to_le_bytes());
-        elf[0x9c..0xa0].copy_from_slice(&kind.to_le_bytes());
-        elf[0xa0..0xa4].copy_from_slice(b"Xen\0");
-        elf
     }
 
     #[test]
@@ -214,18 +138,7 @@ pub(super) mod tests {
         elf[0x48] = 0xa0;
         elf[0x60] = 0x60;
         drop_zeroes(&mut elf).unwrap();
-        assert_eq!(u64_at(&elf, 0x60), Some(3), "\"Xen\" and no more");
+        assert_eq!(elf::u64_at(&elf, 0x60), Some(3), "\"Xen\" and no more");
         assert_eq!(drop_zeroes(&mut [0; 8]), None);
-    }
-
-    #[test]
-    fn only_an_image_with_a_hypervisors_entry_is_started() {
-        assert_eq!(has_pvh_entry(&elf_with_note(18)), Some(true));
-        assert_eq!(has_pvh_entry(&elf_with_note(17)), Some(false));
-        assert_eq!(has_pvh_entry(b"\x7fELF"), None);
-        let elf = elf_with_note(18);
-        for length in 0..elf.len() {
-            let _ = has_pvh_entry(&elf[..length]);
-        }
     }
 }
