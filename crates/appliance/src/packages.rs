@@ -27,9 +27,7 @@ pub(crate) fn closure(first: &[String], keep: fn(&str) -> bool, most: usize) -> 
 
 /// Downloads packages into `work`, and unpacks them together below `root`.
 pub(crate) fn unpack(packages: impl IntoIterator<Item = String>, work: &Path, root: &Path) -> Result<()> {
-    for package in packages {
-        run(Command::new("apt-get").args(["download", &package]).current_dir(work))?;
-    }
+    run(Command::new("apt-get").arg("download").args(packages).current_dir(work))?;
     for archive in archives(work) {
         run(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(root))?;
     }

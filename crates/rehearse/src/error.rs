@@ -15,13 +15,20 @@ pub enum Error {
         /// The profile.
         profile: String,
     },
-    /// The profile is rehearsed under its own hypervisor, which is not done yet.
-    #[error("the profile {profile} cannot be rehearsed here yet: it needs a real {needs}")]
-    NotYet {
-        /// The profile.
-        profile: String,
-        /// The hypervisor under which it is rehearsed.
-        needs: &'static str,
+    /// Xen, or what its first domain is made of, is not there.
+    #[error("cannot start Xen")]
+    Xen(#[source] appliance::Error),
+    /// The guest cannot be a domain of Xen here.
+    #[error("the guest cannot be made a domain of Xen: {reason}")]
+    NoDomain {
+        /// Why not.
+        reason: String,
+    },
+    /// Xen, or its first domain, did not come so far as to start the guest.
+    #[error("Xen did not start the guest; it said last: {last}")]
+    XenStopped {
+        /// The last lines of its console.
+        last: String,
     },
     /// Nothing was booted, and there is nothing that could be looked at instead.
     #[error("{guest} holds no Linux system whose drivers could be looked for")]

@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use crate::evidence::Hardware;
+use crate::xen;
 use machine::{Disk, Firmware, Machine, Nic};
-use profile::Profile;
+use profile::{Profile, Rehearsal};
 use qemu::{Accelerator, Backend, Boot, Port, Vm};
 use std::path::Path;
 
@@ -67,7 +68,7 @@ fn cpus(machine: &Machine) -> u32 {
     machine.cpu.count().clamp(1, u32::try_from(host).unwrap_or(u32::MAX))
 }
 
-fn memory_mib(machine: &Machine, accelerator: Accelerator) -> u64 {
+pub(crate) fn memory_mib(machine: &Machine, accelerator: Accelerator) -> u64 {
     let most = MOST_MEMORY.iter().find(|(of, _)| *of == accelerator).map_or(LEAST_MEMORY, |(_, most)| *most);
     match machine.memory / MIB {
         0 => most,
@@ -108,6 +109,9 @@ fn nic(stated: &Nic, profile: &Profile) -> Result<qemu::Nic, Error> {
 
 /// What QEMU has no device for, nor a stand-in; `None` when it can run the machine.
 pub(crate) fn not_emulated(machine: &Machine, profile: &Profile) -> Option<String> {
+    if let Some(Rehearsal::Xen { .. }) = &profile.rehearsal {
+        return xen::not_emulated(machine);
+    }
     let disk = machine.disks.iter().find(|disk| {
         profile.disk_hardware(disk.attachment.bus).is_some_and(|hardware| hardware.emulated().is_none())
     });

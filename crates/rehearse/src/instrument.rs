@@ -55,8 +55,11 @@ impl fmt::Display for Init {
     }
 }
 
-/// Adds the report to the guest; `None` when its init is none of those that are known, and nothing was changed.
-pub(crate) fn add_report(fs: &mut dyn GuestFs) -> Result<Option<Init>, FsError> {
+/// The serial port that the report is sent to where nothing else is said: the second.
+pub(crate) const PORT: &str = "/dev/ttyS1";
+
+/// Adds the report to the guest, which sends it to the device `port`; `None` when its init is none of those that are known, and nothing was changed.
+pub(crate) fn add_report(fs: &mut dyn GuestFs, port: &str) -> Result<Option<Init>, FsError> {
     let init = if let Some(directory) = unit_directory(fs)? {
         add_unit(fs, directory)?;
         Init::Systemd
@@ -70,7 +73,8 @@ pub(crate) fn add_report(fs: &mut dyn GuestFs) -> Result<Option<Init>, FsError> 
     } else {
         return Ok(None);
     };
-    fs.write(SCRIPT, report::SCRIPT.as_bytes(), 0o755)?;
+    let script = report::SCRIPT.replace("PORT=/dev/ttyS1", &format!("PORT={port}"));
+    fs.write(SCRIPT, script.as_bytes(), 0o755)?;
     copy_label(fs, "/etc/fstab", SCRIPT)?;
     Ok(Some(init))
 }
@@ -204,7 +208,7 @@ mod tests {
     fn systemd_starts_the_report_with_whatever_target_is_reached() {
         let mut tree = tree(&["/usr/lib/systemd/system/multi-user.target", "/etc/fstab", "/etc/inittab"]);
         tree.set_xattr("/etc/fstab", "security.selinux", b"etc_t").unwrap();
-        assert_eq!(add_report(&mut tree).unwrap(), Some(Init::Systemd));
+        assert_eq!(add_report(&mut tree, PORT).unwrap(), Some(Init::Systemd));
         for target in TARGETS {
             let link = format!("/usr/lib/systemd/system/{target}.wants/{UNIT}");
             assert_eq!(tree.read_link(&link).unwrap(), "../anyvisor-report.service");
@@ -218,12 +222,12 @@ mod tests {
     #[test]
     fn other_inits_are_known_by_their_files() {
         assert_eq!(
-            add_report(&mut tree(&["/etc/init/rc.conf", "/etc/inittab"])).unwrap(),
+            add_report(&mut tree(&["/etc/init/rc.conf", "/etc/inittab"]), PORT).unwrap(),
             Some(Init::Upstart)
         );
-        assert_eq!(add_report(&mut tree(&["/etc/inittab"])).unwrap(), Some(Init::Inittab));
+        assert_eq!(add_report(&mut tree(&["/etc/inittab"]), PORT).unwrap(), Some(Init::Inittab));
         let mut unknown = tree(&["/etc/hostname"]);
-        assert_eq!(add_report(&mut unknown).unwrap(), None);
+        assert_eq!(add_report(&mut unknown, PORT).unwrap(), None);
         assert!(!unknown.exists(SCRIPT).unwrap());
     }
 

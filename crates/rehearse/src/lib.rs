@@ -27,6 +27,7 @@ mod run;
 pub mod signed;
 mod text;
 mod watch;
+mod xen;
 
 pub use cause::Cause;
 pub use drivers::{CheckedDevice, CheckedDriver, ChosenBy, DriverCheck, DriverPlace};

@@ -7,8 +7,8 @@ use crate::instrument::{self, Init};
 use appliance::{Appliance, BootOptions};
 use block::BlockWrite;
 use guest::fs::native::NativeTree;
-use guest::fs::{FsError, MountMode, Mounter};
-use guest::inspect::inspect;
+use guest::fs::{FsError, GuestFs, MountMode, Mounter};
+use guest::inspect::{Inspection, inspect};
 use guest::volume::{self, Volume};
 use machine::Machine;
 use profile::Profile;
@@ -25,11 +25,22 @@ pub(crate) fn accelerator(binary: &Binary) -> Result<Choice, Error> {
 
 /// A guest that is ready to be booted.
 #[derive(Debug)]
-pub(crate) struct Prepared {
-    /// What was changed.
-    pub(crate) preparation: Preparation,
+pub(crate) struct Prepared<T> {
+    /// What starts its report; `None` when none could be added.
+    pub(crate) report: Option<Init>,
+    /// Why none was added.
+    pub(crate) reason: Option<String>,
     /// What was seen before.
     pub(crate) seen: Seen,
+    /// What else was done with its files; `None` when they could not be had.
+    pub(crate) also: Option<T>,
+}
+
+impl<T> Prepared<T> {
+    /// It as the evidence states it, with the boot loader configurations in which a console was added.
+    pub(crate) fn preparation(&self, console_added: Vec<String>) -> Preparation {
+        Preparation { report: self.report, reason: self.reason.clone(), console_added }
+    }
 }
 
 /// What was seen of a guest in its files.
@@ -71,44 +82,53 @@ fn look_at(
     Ok(Some(Seen { os: Some(inspection.pretty_name()), drivers }))
 }
 
-/// Adds the report to the guest on these disks. That it cannot be added is no failure: the console decides then.
-pub(crate) fn prepare(overlays: &[Arc<dyn BlockWrite>], machine: &Machine, profile: &Profile) -> Prepared {
-    match add(overlays, machine, profile) {
-        Ok(added) => {
+/// Where the report goes, and for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Aim<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) profile: &'a Profile,
+    /// The device that the guest sends its report to.
+    pub(crate) port: &'a str,
+}
+
+/// Adds the report to the guest on these disks, and does something else with its files, knowing what was seen. That it cannot
+/// be added is no failure: the console decides then.
+pub(crate) fn prepare<T>(
+    overlays: &[Arc<dyn BlockWrite>],
+    aim: Aim<'_>,
+    also: impl FnOnce(&mut dyn GuestFs, &Inspection, &Seen) -> Result<T, FsError>,
+) -> Prepared<T> {
+    match add(overlays, aim, also) {
+        Ok((report, seen, also)) => {
             let unknown = "its init is none of systemd, Upstart and those that read inittab";
-            let reason = added.init.is_none().then(|| unknown.to_string());
-            let preparation = Preparation { report: added.init, reason, console_added: added.console_added };
-            Prepared { preparation, seen: added.seen }
+            let reason = report.is_none().then(|| unknown.to_string());
+            Prepared { report, reason, seen, also: Some(also) }
         }
         Err(error) => {
-            let reason = Some(chain(&*error));
-            let preparation = Preparation { report: None, reason, console_added: Vec::new() };
-            Prepared { preparation, seen: Seen::default() }
+            Prepared { report: None, reason: Some(chain(&*error)), seen: Seen::default(), also: None }
         }
     }
 }
 
-/// What was added, and to what.
-struct Added {
-    init: Option<Init>,
-    console_added: Vec<String>,
-    seen: Seen,
-}
-
-fn add(overlays: &[Arc<dyn BlockWrite>], machine: &Machine, profile: &Profile) -> Result<Added, Failure> {
+fn add<T>(
+    overlays: &[Arc<dyn BlockWrite>],
+    aim: Aim<'_>,
+    also: impl FnOnce(&mut dyn GuestFs, &Inspection, &Seen) -> Result<T, FsError>,
+) -> Result<(Option<Init>, Seen, T), Failure> {
     let volumes = volume::scan(overlays)?;
     let mut appliance = Appliance::boot(&volumes, &BootOptions::default())?;
     let Some(inspection) = inspect(&mut appliance, &volumes)? else { return Err(NoSystem.into()) };
-    let drivers = drivers::check(appliance.tree(), &inspection, machine, profile)?;
+    let drivers = drivers::check(appliance.tree(), &inspection, aim.machine, aim.profile)?;
     appliance.unmount_all()?;
     for mounted in &inspection.mounts {
         let subvolume = mounted.subvolume.as_deref();
         appliance.mount(mounted.volume, &mounted.at, MountMode::ReadWrite, subvolume)?;
     }
-    let init = instrument::add_report(&mut appliance)?;
-    let console_added = instrument::add_console(&mut appliance)?;
+    let seen = Seen { os: Some(inspection.pretty_name()), drivers };
+    let report = instrument::add_report(&mut appliance, aim.port)?;
+    let also = also(&mut appliance, &inspection, &seen)?;
     appliance.shutdown()?;
-    Ok(Added { init, console_added, seen: Seen { os: Some(inspection.pretty_name()), drivers } })
+    Ok((report, seen, also))
 }
 
 /// The disks hold nothing that is known as a system.

@@ -4,25 +4,30 @@ use crate::cause::{self, Cause};
 use crate::drivers::DriverCheck;
 use crate::error::Error;
 use crate::evidence::{
-    self, Booted, DiskContents, Evidence, Failed, GuestIdentity, JudgedBy, Outcome, Run, Timings,
+    self, Booted, DiskContents, Evidence, Failed, GuestIdentity, Hardware, JudgedBy, Outcome, Preparation,
+    Run, Timings,
 };
 use crate::facts::Facts;
-use crate::prepare::Seen;
-use crate::run;
+use crate::prepare::{Aim, Seen};
+use crate::run::{self, ReportAt};
 use crate::watch::{Verdict, Watch};
-use crate::{hardware, prepare, text};
+use crate::{hardware, instrument, prepare, text, xen};
 use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
 use jiff::Timestamp;
 use machine::Machine;
 use profile::{Grade, Profile, Rehearsal};
-use qemu::{Accelerator, Backend};
-use std::path::PathBuf;
+use qemu::{Accelerator, Backend, Binary, Vm};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a guest may take to come up, with KVM and without.
 const TIMEOUT_KVM: Duration = Duration::from_secs(120);
 const TIMEOUT_TCG: Duration = Duration::from_secs(300);
+/// How many times as long it takes under Xen, which has to come up first.
+const XEN_TAKES: u32 = 2;
+/// How many lines of Xen's console an error carries.
+const HOST_LINES: usize = 16;
 /// How many lines of the console evidence carries.
 const CONSOLE_LINES: usize = 600;
 
@@ -70,11 +75,11 @@ impl Options {
 /// Whether guests can be rehearsed on `profile` here.
 ///
 /// # Errors
-/// [`Error::NotRehearsable`] and [`Error::NotYet`], which say why not.
+/// [`Error::NotRehearsable`] and [`Error::Xen`], which say why not.
 pub fn is_rehearsable(profile: &Profile) -> Result<(), Error> {
     match &profile.rehearsal {
         Some(Rehearsal::Qemu { .. }) => Ok(()),
-        Some(Rehearsal::Xen { .. }) => Err(Error::NotYet { profile: profile.id.clone(), needs: "Xen" }),
+        Some(Rehearsal::Xen { .. }) => appliance::xen::locate().map(|_| ()).map_err(Error::Xen),
         None => Err(Error::NotRehearsable { profile: profile.id.clone() }),
     }
 }
@@ -99,7 +104,7 @@ pub fn rehearse(
         options.say(&format!("{reason}: looking for the drivers only"));
         return look(subject, profile, reason);
     }
-    let binary = qemu::Binary::find().map_err(Error::Qemu)?;
+    let binary = Binary::find().map_err(Error::Qemu)?;
     let choice = prepare::accelerator(&binary)?;
     let directory = tempfile::Builder::new().prefix("anyvisor-").tempdir().map_err(Error::Directory)?;
     let overlays: Vec<Arc<dyn BlockWrite>> = subject
@@ -107,41 +112,123 @@ pub fn rehearse(
         .iter()
         .map(|disk| Arc::new(Overlay::new(Arc::clone(disk), OverlayOptions::new(directory.path()))) as _)
         .collect();
-    let socket = directory.path().join("nbd.sock");
-    let name = |index: usize| format!("disk{}", index + 1);
-    let backends = (0..subject.disks.len()).map(|index| Backend::nbd(&socket, name(index))).collect();
-    let vm = hardware::vm(machine, profile, choice.accelerator, backends, options.nvram.as_deref())?;
-
+    if subject.disks.len() != machine.disks.len() {
+        return Err(Error::Disks { stated: machine.disks.len(), given: subject.disks.len() });
+    }
+    let bench = Bench { directory: directory.path(), overlays: &overlays, accelerator: choice.accelerator };
     options.say("preparing the guest's report in a throwaway overlay");
     let start = Instant::now();
-    let prepared = prepare::prepare(&overlays, machine, profile);
+    let stage = match &profile.rehearsal {
+        Some(Rehearsal::Xen { .. }) => bench.xen(machine, profile)?,
+        _ => bench.qemu(machine, profile, options)?,
+    };
     let prepare_ms = milliseconds(start.elapsed());
 
-    let server = overlays.into_iter().enumerate().fold(nbd::Server::new(), |server, (index, overlay)| {
-        server.export(name(index), nbd::Export::Writable(overlay))
+    let server = overlays.iter().enumerate().fold(nbd::Server::new(), |server, (index, overlay)| {
+        server.export(export(index), nbd::Export::Writable(Arc::clone(overlay)))
     });
-    let _serving = server.listen(&socket).map_err(Error::Serve)?;
-    let timeout = options.timeout.unwrap_or(default_timeout(choice.accelerator));
+    let server = stage.exports.into_iter().fold(server, |server, (name, export)| server.export(name, export));
+    let _serving = server.listen(&bench.socket()).map_err(Error::Serve)?;
+    let timeout = options.timeout.unwrap_or(default_timeout(choice.accelerator, profile));
     options.say(&format!("booting {} on {} ({})", machine.name, profile.name, choice.accelerator));
-    let watch = Watch::new(timeout, prepared.preparation.report.is_some());
-    let seen = run::run(&binary, &vm, watch).map_err(Error::Qemu)?;
+    let watch = Watch::new(timeout, stage.preparation.report.is_some());
+    let mut seen = run::run(&binary, &stage.vm, watch, stage.report).map_err(Error::Qemu)?;
 
     let console = text::plain(&seen.console);
-    let facts = match &seen.verdict {
-        Verdict::Reported(facts) => Some(&**facts),
+    let facts = match &mut seen.verdict {
+        Verdict::Reported(facts) => {
+            facts.disks.retain(|disk| !xen::is_report_disk(&disk.name));
+            Some(&**facts)
+        }
         _ => None,
     };
     let run = Run {
-        hypervisor: format!("QEMU {}", binary.version()),
+        hypervisor: hypervisor(profile, &binary, &text::plain(&seen.host))?,
         accelerator: choice.accelerator,
         accelerator_reason: choice.reason,
-        hardware: hardware::summary(&vm, machine, profile),
-        preparation: prepared.preparation,
+        hardware: stage.hardware,
+        preparation: stage.preparation,
         timings: timings(prepare_ms, milliseconds(seen.elapsed), facts),
         console: text::tail(&console, CONSOLE_LINES),
     };
     let outcome = outcome(seen.verdict, &console, machine);
-    Ok(evidence(subject, profile, prepared.seen, Some(run), outcome))
+    Ok(evidence(subject, profile, stage.seen, Some(run), outcome))
+}
+
+/// What a guest is readied with.
+struct Bench<'a> {
+    directory: &'a Path,
+    overlays: &'a [Arc<dyn BlockWrite>],
+    accelerator: Accelerator,
+}
+
+/// A guest that is ready, in the machine that it is to be booted in.
+struct Stage {
+    vm: Vm,
+    hardware: Hardware,
+    preparation: Preparation,
+    /// What was seen in its files.
+    seen: Seen,
+    /// What is served besides the guest's disks.
+    exports: Vec<(String, nbd::Export)>,
+    report: ReportAt,
+}
+
+impl Bench<'_> {
+    fn socket(&self) -> PathBuf {
+        self.directory.join("nbd.sock")
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        (0..self.overlays.len()).map(|index| Backend::nbd(self.socket(), export(index))).collect()
+    }
+
+    /// On a machine of QEMU's own.
+    fn qemu(&self, machine: &Machine, profile: &Profile, options: &Options) -> Result<Stage, Error> {
+        let nvram = options.nvram.as_deref();
+        let vm = hardware::vm(machine, profile, self.accelerator, self.backends(), nvram)?;
+        let aim = Aim { machine, profile, port: instrument::PORT };
+        let prepared = prepare::prepare(self.overlays, aim, |fs, _, _| instrument::add_console(fs));
+        let preparation = prepared.preparation(prepared.also.clone().unwrap_or_default());
+        let hardware = hardware::summary(&vm, machine, profile);
+        let (seen, exports) = (prepared.seen, Vec::new());
+        Ok(Stage { vm, hardware, preparation, seen, exports, report: ReportAt::Port })
+    }
+
+    /// As a domain of Xen.
+    fn xen(&self, machine: &Machine, profile: &Profile) -> Result<Stage, Error> {
+        let aim = Aim { machine, profile, port: xen::REPORT_PORT };
+        let prepared = prepare::prepare(self.overlays, aim, xen::find);
+        let preparation = prepared.preparation(Vec::new());
+        let unknown = prepared.reason.unwrap_or_default();
+        let start = prepared.also.unwrap_or(Err(unknown)).map_err(|reason| Error::NoDomain { reason })?;
+        let (backends, socket) = (self.backends(), self.socket());
+        let domain = xen::stage(machine, start, self.accelerator, backends, &socket, self.directory)?;
+        Ok(Stage {
+            vm: domain.vm,
+            hardware: domain.hardware,
+            preparation,
+            seen: prepared.seen,
+            exports: domain.exports,
+            report: ReportAt::Disk(domain.report),
+        })
+    }
+}
+
+/// The NBD export of a disk.
+fn export(index: usize) -> String {
+    format!("disk{}", index + 1)
+}
+
+/// What ran the guest, with its version.
+fn hypervisor(profile: &Profile, binary: &Binary, host: &str) -> Result<String, Error> {
+    let qemu = format!("QEMU {}", binary.version());
+    let Some(Rehearsal::Xen { .. }) = &profile.rehearsal else { return Ok(qemu) };
+    if !host.contains(appliance::xen::STARTED) {
+        return Err(Error::XenStopped { last: text::tail(host, HOST_LINES).join("; ") });
+    }
+    let version = appliance::xen::hypervisor_version(host).unwrap_or("of an unknown version");
+    Ok(format!("Xen {version} in {qemu}"))
 }
 
 /// The subject with the digests of its disks, where they are wanted and not known.
@@ -239,22 +326,26 @@ fn judged(
     }
 }
 
-/// The most that a boot can prove: what the profile says, never more than the same devices where instructions were emulated,
-/// and less where a stand-in took a device's place.
+/// The most that a boot can prove: what the profile says, never more than the same devices where instructions were emulated
+/// (but under Xen, which is the hypervisor itself on whatever processor), and less where a stand-in took a device's place.
 fn ceiling(profile: &Profile, run: &Run) -> Grade {
     let by_profile = profile.rehearsal.as_ref().map_or(Grade::Failed, |rehearsal| rehearsal.grade());
-    let by_accelerator = match run.accelerator {
-        Accelerator::Kvm => Grade::Booted,
-        Accelerator::Tcg => Grade::BootedEquivalent,
+    let by_accelerator = match (run.accelerator, &profile.rehearsal) {
+        (Accelerator::Kvm, _) | (_, Some(Rehearsal::Xen { .. })) => Grade::Booted,
+        (Accelerator::Tcg, _) => Grade::BootedEquivalent,
     };
     let by_devices = if run.hardware.stand_ins.is_empty() { Grade::Booted } else { Grade::BootedFallback };
     by_profile.min(by_accelerator).min(by_devices)
 }
 
-fn default_timeout(accelerator: Accelerator) -> Duration {
-    match accelerator {
+fn default_timeout(accelerator: Accelerator, profile: &Profile) -> Duration {
+    let alone = match accelerator {
         Accelerator::Kvm => TIMEOUT_KVM,
         Accelerator::Tcg => TIMEOUT_TCG,
+    };
+    match &profile.rehearsal {
+        Some(Rehearsal::Xen { .. }) => alone * XEN_TAKES,
+        _ => alone,
     }
 }
 

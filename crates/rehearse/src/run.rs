@@ -2,7 +2,10 @@
 
 use crate::hardware::{CONSOLE, REPORT};
 use crate::watch::{Sight, Verdict, Watch};
+use crate::xen;
+use block::MemoryDisk;
 use qemu::{Binary, Process, Vm};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often the guest is looked at.
@@ -17,18 +20,28 @@ pub(crate) struct Seen {
     pub(crate) verdict: Verdict,
     /// What the console received.
     pub(crate) console: String,
+    /// What Xen and its first domain said, where they ran.
+    pub(crate) host: String,
     /// From QEMU's start to the verdict.
     pub(crate) elapsed: Duration,
 }
 
+/// Where the guest's report comes.
+pub(crate) enum ReportAt {
+    /// On the machine's second serial port.
+    Port,
+    /// On a disk.
+    Disk(Arc<MemoryDisk>),
+}
+
 /// Runs the guest until there is a verdict, then ends QEMU: the overlays are thrown away, nobody has to shut down.
-pub(crate) fn run(binary: &Binary, vm: &Vm, watch: Watch) -> Result<Seen, qemu::Error> {
+pub(crate) fn run(binary: &Binary, vm: &Vm, watch: Watch, report: ReportAt) -> Result<Seen, qemu::Error> {
     let start = Instant::now();
     let mut guest =
-        Guest { process: Process::start(binary, vm)?, watch, start, resets: 0, powered_off: false };
+        Guest { process: Process::start(binary, vm)?, watch, report, start, resets: 0, powered_off: false };
     let verdict = guest.wait();
     let elapsed = start.elapsed();
-    let console = guest.output(CONSOLE);
+    let (console, host) = (guest.output(CONSOLE), guest.output(appliance::xen::HOST));
     let verdict = match verdict {
         Verdict::Failed(cause, None) => Verdict::Failed(cause, last_line(&guest.process.stderr())),
         other => other,
@@ -36,12 +49,13 @@ pub(crate) fn run(binary: &Binary, vm: &Vm, watch: Watch) -> Result<Seen, qemu::
     if let Err(error) = guest.process.quit(QUIT) {
         tracing::debug!(%error, "QEMU was killed after the rehearsal");
     }
-    Ok(Seen { verdict, console, elapsed })
+    Ok(Seen { verdict, console, host, elapsed })
 }
 
 struct Guest {
     process: Process,
     watch: Watch,
+    report: ReportAt,
     start: Instant,
     resets: u32,
     powered_off: bool,
@@ -51,7 +65,7 @@ impl Guest {
     fn wait(&mut self) -> Verdict {
         loop {
             let ended = self.take_event();
-            let (port, console) = (self.output(REPORT), self.output(CONSOLE));
+            let (port, console) = (self.report(), self.output(CONSOLE));
             let sight = Sight {
                 elapsed: self.start.elapsed(),
                 port: &port,
@@ -78,6 +92,13 @@ impl Guest {
             }
         }
         self.process.try_wait().is_some()
+    }
+
+    fn report(&self) -> String {
+        match &self.report {
+            ReportAt::Port => self.output(REPORT),
+            ReportAt::Disk(disk) => xen::report(disk),
+        }
     }
 
     fn output(&self, port: &str) -> String {

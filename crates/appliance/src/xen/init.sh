@@ -28,12 +28,12 @@ while read -r module; do
 done </modules/order
 mount -t xenfs xenfs /proc/xen
 
-# The machine's disks by their serial numbers, the console's port by its name.
+# The machine's disks by their serial numbers, the console's port by its name. These files may end without a newline.
 for disk in /sys/block/vd*; do
-    read -r serial <"$disk/serial" && ln -s "/dev/${disk##*/}" "/dev/guest/$serial"
+    ln -s "/dev/${disk##*/}" "/dev/guest/$(cat "$disk/serial")"
 done
 for port in /sys/class/virtio-ports/*; do
-    read -r name <"$port/name" && [ "$name" = console ] && console=/dev/${port##*/}
+    [ "$(cat "$port/name")" = console ] && console=/dev/${port##*/}
 done
 
 # Each network card is bridged to one of the domain's.
@@ -43,7 +43,8 @@ for card in /sys/class/net/eth*; do
     [ -e "/sys/class/net/$card" ] || continue
     bridge=xenbr${card#eth}
     ip link add "$bridge" type bridge
-    ip link set "$card" up master "$bridge"
+    ip link set "$card" master "$bridge"
+    ip link set "$card" up
     ip link set "$bridge" up
 done
 

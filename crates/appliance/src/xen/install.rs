@@ -53,7 +53,8 @@ fn wanted() -> Result<BTreeSet<String>> {
     let mut first =
         packages::dependencies(XEN, is_xen).ok_or_else(|| failed(packages::explain_unknown(XEN)))?;
     first.extend(PROGRAMS.iter().map(|name| (*name).to_string()));
-    let mut wanted = packages::closure(&first, |name| name.starts_with("lib"), MOST);
+    let is_library = |name: &str| name.starts_with("lib") || name.starts_with("zlib");
+    let mut wanted = packages::closure(&first, is_library, MOST);
     let kernel = KERNELS.iter().find_map(|name| packages::dependencies(name, is_kernel));
     let kernel = kernel.ok_or_else(|| failed(packages::explain_unknown("linux-image")))?;
     wanted.extend(packages::closure(&kernel, is_kernel, MOST));

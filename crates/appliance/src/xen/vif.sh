@@ -4,7 +4,8 @@ PATH=/bin
 export PATH
 case $1 in
 add | online)
-    ip link set "$vif" up master "$(xenstore read "$XENBUS_PATH/bridge")"
+    ip link set "$vif" master "$(xenstore read "$XENBUS_PATH/bridge")"
+    ip link set "$vif" up
     xenstore write "$XENBUS_PATH/hotplug-status" connected
     ;;
 esac

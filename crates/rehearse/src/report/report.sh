@@ -1,5 +1,6 @@
-# Reports to the second serial port what this system is, once it is up. Put here by a rehearsal, into a throwaway
-# overlay only. Needs a POSIX shell, cat, cksum and sleep; uses ip, od, stty and systemctl where they are.
+# Reports to the second serial port, or to a disk that is there for it, what this system is, once it is up. Put here by
+# a rehearsal, into a throwaway overlay only. Needs a POSIX shell, cat, cksum and sleep; uses ip, od, stty, sync and
+# systemctl where they are.
 #
 # One fact a line: its name, a space, its fields. The whole stands between a begin line and an end line with the
 # length and the POSIX cksum of everything between them, so that half a report is never taken for a whole one.
@@ -215,4 +216,5 @@ have stty && stty -F "$PORT" raw -echo 2>/dev/null
 for again in 0 3 6; do
     sleep "$again"
     printf '\nanyvisor-report-begin\n%s\nanyvisor-report-end %s %s\n' "$report" "${#report}" "$sum" >"$PORT"
+    [ -b "$PORT" ] && sync
 done
