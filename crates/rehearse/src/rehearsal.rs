@@ -128,7 +128,7 @@ pub fn rehearse(
         server.export(export(index), nbd::Export::Writable(Arc::clone(overlay)))
     });
     let server = stage.exports.into_iter().fold(server, |server, (name, export)| server.export(name, export));
-    let _serving = server.listen(&bench.socket()).map_err(Error::Serve)?;
+    let _serving = server.listen(bench.socket()).map_err(Error::Serve)?;
     let timeout = options.timeout.unwrap_or(default_timeout(choice.accelerator, profile));
     options.say(&format!("booting {} on {} ({})", machine.name, profile.name, choice.accelerator));
     let watch = Watch::new(timeout, stage.preparation.report.is_some());
