@@ -216,5 +216,5 @@ have stty && stty -F "$PORT" raw -echo 2>/dev/null
 for again in 0 3 6; do
     sleep "$again"
     printf '\nanyvisor-report-begin\n%s\nanyvisor-report-end %s %s\n' "$report" "${#report}" "$sum" >"$PORT"
-    [ -b "$PORT" ] && sync
+    if [ -b "$PORT" ]; then sync; fi
 done
