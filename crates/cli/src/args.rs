@@ -70,12 +70,15 @@ pub(crate) struct Describe {
     /// What a network of the source's is on the target, as for `convert`
     #[arg(long, value_name = "SOURCE=TARGET")]
     pub(crate) map_network: Vec<String>,
+    /// Of an OVF or OVA with several machines, only the one with that name or identifier
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Where the disks of a source may lie, and what unlocks them.
+/// Which machine of a source is meant, where its disks may lie, and what unlocks them.
 #[derive(Debug, Args)]
 pub(crate) struct Access {
     /// A directory below which its disks may lie too, beside the description's own
@@ -85,6 +88,9 @@ pub(crate) struct Access {
     /// read
     #[arg(long, value_name = "PATH")]
     pub(crate) allow_device: Vec<PathBuf>,
+    /// Which machine is meant, by its name or identifier, when an OVF or OVA holds several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
     /// A file whose first line unlocks the guest's encrypted volumes (LUKS)
     #[arg(long, value_name = "FILE")]
     passphrase_file: Vec<PathBuf>,
@@ -106,7 +112,11 @@ impl Access {
 
 impl From<&Access> for OpenOptions {
     fn from(access: &Access) -> Self {
-        Self { within: access.within.clone(), devices: access.allow_device.clone() }
+        Self {
+            within: access.within.clone(),
+            devices: access.allow_device.clone(),
+            machine: access.machine.clone(),
+        }
     }
 }
 
@@ -115,7 +125,7 @@ impl From<&Access> for OpenOptions {
 pub(crate) struct Inspect {
     /// What `anyvisor sources` lists: a description, a package, a directory of one, or a lone disk image
     pub(crate) source: PathBuf,
-    /// Where its disks may lie.
+    /// Which machine, and where its disks may lie.
     #[command(flatten)]
     pub(crate) access: Access,
     /// Print one JSON document
@@ -162,7 +172,7 @@ pub(crate) struct Convert {
     /// `@FILE`
     #[arg(long, value_name = "SOURCE=TARGET")]
     pub(crate) map_storage: Vec<String>,
-    /// Where the source's disks may lie.
+    /// Which machine, and where its disks may lie.
     #[command(flatten)]
     pub(crate) access: Access,
     /// Convert the disks and the description, and leave the guest inside as it is

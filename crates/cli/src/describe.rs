@@ -7,6 +7,7 @@ use crate::mapped::mapping;
 use crate::output::{self, print, print_json};
 use crate::progress::say;
 use anyhow::{Context as _, Result};
+use dialect::package::OpenOptions;
 use dialect::{Dialect, Package, RenderOptions};
 use machine::{Loss, Machine};
 use migrate::error::Error;
@@ -43,7 +44,7 @@ struct Refused {
 pub(crate) fn run(args: &Describe) -> Result<Exit> {
     let dialect = args.dialect.as_deref().map(writable).transpose()?;
     let profile = args.to.or_else(|| dialect.and_then(first_that_speaks));
-    let sources = expanded(&args.sources);
+    let sources = expanded(args);
     if let [source] = sources.as_slice() {
         let description = describe(args, source, dialect, profile)?;
         match args.json {
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Describe) -> Result<Exit> {
 /// Every source in turn, a line each; a refusal of one is no end to the others.
 fn several(
     args: &Describe,
-    sources: &[PathBuf],
+    sources: &[Chosen],
     dialect: Option<&'static Dialect>,
     profile: Option<&'static Profile>,
 ) -> Result<Exit> {
@@ -72,8 +73,10 @@ fn several(
                 refused += 1;
                 let error = exit::chain(&error);
                 match args.json {
-                    true => documents.push(serde_json::to_value(Refused { source: source.clone(), error })?),
-                    false => print(&format!("✗ {}: {}\n", source.display(), output::clean(&error)))?,
+                    true => {
+                        documents.push(serde_json::to_value(Refused { source: source.path.clone(), error })?)
+                    }
+                    false => print(&format!("✗ {}: {}\n", source.path.display(), output::clean(&error)))?,
                 }
             }
         }
@@ -87,11 +90,13 @@ fn several(
 
 fn describe(
     args: &Describe,
-    source: &Path,
+    chosen: &Chosen,
     dialect: Option<&'static Dialect>,
     profile: Option<&'static Profile>,
 ) -> Result<Description> {
-    let package = Package::open(source).map_err(|error| Error::package(source, error))?;
+    let source: &Path = &chosen.path;
+    let options = OpenOptions { machine: chosen.machine.clone(), ..OpenOptions::default() };
+    let package = Package::open_with(source, &options).map_err(|error| Error::package(source, error))?;
     let mut description = Description {
         source: source.to_path_buf(),
         kind: package.kind,
@@ -136,16 +141,26 @@ fn first_that_speaks(dialect: &'static Dialect) -> Option<&'static Profile> {
     })
 }
 
-/// Directories that hold many sources as their files; anything else as it is.
-fn expanded(sources: &[PathBuf]) -> Vec<PathBuf> {
-    sources
-        .iter()
-        .flat_map(
-            |source| {
-                if source.is_dir() { dialect::package::sources_in(source) } else { vec![source.clone()] }
-            },
-        )
-        .collect()
+/// A source, and which of its machines.
+struct Chosen {
+    path: PathBuf,
+    machine: Option<String>,
+}
+
+/// Directories that hold many sources as their files, packages that hold many machines as those; anything else as it is.
+fn expanded(args: &Describe) -> Vec<Chosen> {
+    let files = args.sources.iter().flat_map(|source| match source.is_dir() {
+        true => dialect::package::sources_in(source),
+        false => vec![source.clone()],
+    });
+    let machines = files.flat_map(|path| {
+        let names = if args.machine.is_some() { Vec::new() } else { Package::machines(&path) };
+        if names.is_empty() {
+            return vec![Chosen { path, machine: args.machine.clone() }];
+        }
+        names.into_iter().map(|name| Chosen { path: path.clone(), machine: Some(name) }).collect()
+    });
+    machines.collect()
 }
 
 fn print_one(description: &Description) -> Result<()> {

@@ -37,7 +37,9 @@ struct Readable {
 pub(crate) fn sources(args: &Listing) -> Result<Exit> {
     let packages =
         SOURCES.iter().map(|source| Readable { name: source.name, description: source.description });
-    let written = DIALECTS.iter().filter(|dialect| dialect.parse.is_some());
+    // An archive and the description in it can have one name, and are one thing to read.
+    let is_package = |name: &str| SOURCES.iter().any(|source| source.name == name);
+    let written = DIALECTS.iter().filter(|dialect| dialect.parse.is_some() && !is_package(dialect.name));
     let descriptions =
         written.map(|dialect| Readable { name: dialect.name, description: dialect.description });
     let all: Vec<Readable> = packages.chain(descriptions).collect();

@@ -43,6 +43,7 @@ fn what_there_is_is_listed() {
     assert!(all.iter().all(|id| listed.contains(id)) && listed.contains("2012r2"), "{listed}");
     let sources = anyvisor(&["sources"]).stdout;
     assert!(["ova", "vmx", "libvirt", "disk"].iter().all(|name| sources.contains(name)), "{sources}");
+    assert_eq!(sources.lines().filter(|line| line.starts_with("xva ")).count(), 1, "{sources}");
 }
 
 #[test]
@@ -171,4 +172,41 @@ fn a_target_that_cannot_be_is_refused_with_a_choice() {
         assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
     }
     assert_eq!(names(&output), [""; 0]);
+}
+
+#[test]
+fn of_several_machines_one_is_chosen() {
+    let directory = TempDir::new().unwrap();
+    let system = |id: &str| {
+        format!(
+            "<VirtualSystem ovf:id=\"{id}\"><Info/><Name>{id}-1</Name><VirtualHardwareSection><Info/></VirtualHardwareSection>\
+             </VirtualSystem>"
+        )
+    };
+    let descriptor = format!(
+        "<Envelope xmlns=\"http://schemas.dmtf.org/ovf/envelope/1\" xmlns:ovf=\"http://schemas.dmtf.org/ovf/envelope/1\">\
+         <References/><VirtualSystemCollection ovf:id=\"app\"><Info/>{}{}</VirtualSystemCollection></Envelope>",
+        system("web"),
+        system("db")
+    );
+    let path = directory.path().join("app.ovf");
+    fs::write(&path, descriptor).unwrap();
+    let all = anyvisor(&["describe", text(&path)]);
+    assert_eq!(all.code, Some(0), "{}", all.stderr);
+    let lines: Vec<&str> = all.stdout.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("web-1") && lines[1].contains("db-1"), "{}", all.stdout);
+    let one = json(&anyvisor(&["describe", text(&path), "--machine", "db", "--json"]));
+    assert_eq!(one["machine"]["name"], "db-1");
+    let refused = anyvisor(&["inspect", text(&path)]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("web-1, db-1") && refused.stderr.contains("--machine NAME"),
+        "{}",
+        refused.stderr
+    );
+    let output = directory.path().join("out");
+    let chosen = support::convert(&path, &output, &["--machine", "web-1", "--dry-run", "--disks-only"]);
+    // It is chosen, and has nothing to convert.
+    assert_eq!(chosen.code, Some(3), "{}", chosen.stderr);
+    assert!(chosen.stderr.contains("no disk with an image"), "{}", chosen.stderr);
 }

@@ -56,7 +56,7 @@ fn firmware(source: &Machine, profile: &Profile, adapted: &mut Adapted) {
             adapted.objections.push(lacks("secure boot", "switch secure boot off on the source"));
         }
         Firmware::Uefi(uefi) if uefi.nvram.is_some() => {
-            let why = "VMware keeps UEFI variables in a format of its own: the firmware starts with fresh ones, finds \
+            let why = "every hypervisor keeps UEFI variables in a format of its own: the firmware starts with fresh ones, finds \
                        the boot loader by its default path, and own secure-boot keys must be enrolled again";
             adapted.losses.push(Loss::changed("firmware.uefi.nvram", "fresh UEFI variables", why));
             if let Firmware::Uefi(target) = &mut adapted.machine.firmware {

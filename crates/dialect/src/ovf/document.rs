@@ -83,36 +83,10 @@ impl<'a> Document<'a> {
         sections(self.root(), kind)
     }
 
-    /// The only virtual system, however deep in collections it lies.
-    pub(super) fn single_system(&self) -> Result<Node<'a, 'a>> {
-        let systems: Vec<Node> = self
-            .root()
-            .descendants()
-            .filter(|node| kind(*node) == "VirtualSystem")
-            .filter(|node| {
-                node.ancestors()
-                    .skip(1)
-                    .all(|above| matches!(kind(above), "VirtualSystemCollection" | "Envelope" | ""))
-            })
-            .collect();
-        match systems.as_slice() {
-            [] => Err(Error::NoSystem),
-            [system] => Ok(*system),
-            several => Err(Error::SeveralSystems {
-                names: several.iter().take(64).map(|system| excerpt(&system_name(*system), 80)).collect(),
-            }),
-        }
-    }
-
     /// That a value of `node` is wrong.
     pub(super) fn wrong(&self, node: Node, what: &str, value: &str, expected: &'static str) -> Error {
         Error::Value { what: what.to_owned(), value: excerpt(value, 60), expected, line: self.line(node) }
     }
-}
-
-/// The name for people of a virtual system, else its identifier.
-pub(super) fn system_name(system: Node) -> String {
-    child_text(system, "Name").or_else(|| attribute(system, "id").map(str::to_owned)).unwrap_or_default()
 }
 
 /// What kind of section or content an element is. In 0.9 that is in `xsi:type`, later it is the element's name.

@@ -41,10 +41,18 @@ pub enum Error {
     /// No virtual system.
     #[error("there is no VirtualSystem in it")]
     NoSystem,
-    /// More than one virtual system.
+    /// More than one virtual system, and none was chosen.
     #[error("{} virtual machines are in it: {}", names.len(), names.join(", "))]
     SeveralSystems {
-        /// Their names.
+        /// What each is chosen by: its name, or its identifier where others have that name. At most 256.
+        names: Vec<String>,
+    },
+    /// The one that was chosen is not among them, or several have that name.
+    #[error("{wanted:?} is none, or not only one, of the {} virtual machines in it: {}", names.len(), names.join(", "))]
+    NoSuchSystem {
+        /// What was asked for.
+        wanted: String,
+        /// What each is chosen by, as above.
         names: Vec<String>,
     },
     /// The virtual system has no hardware.
@@ -123,9 +131,7 @@ impl Error {
     /// What the administrator can do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::SeveralSystems { .. } => {
-                "export each virtual machine on its own (not the whole vApp), and convert them one by one"
-            }
+            Self::SeveralSystems { .. } | Self::NoSuchSystem { .. } => "choose one of them: --machine NAME",
             Self::Required { .. } => {
                 "remove the feature on the source and export again, or set ovf:required=\"false\" on it if the guest \
                  runs without it"

@@ -3,10 +3,11 @@
 //! The numbers of the resource types are those of CIM_ResourceAllocationSettingData.ResourceType.
 
 use super::capacity::{Unit, number};
-use super::document::{Document, attribute, child_text, kind, sections, system_name};
+use super::document::{Document, attribute, child_text, kind, sections};
 use super::item::{Item, items};
 use super::references::{FileReference, VirtualDisk};
 use super::sections::Properties;
+use super::systems::system_name;
 use super::{Error, Result, config, storage};
 use crate::text::excerpt;
 use machine::{

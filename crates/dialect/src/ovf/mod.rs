@@ -2,7 +2,7 @@
 //!
 //! A descriptor is an XML document: references to files, disks, networks, and one or more virtual systems whose
 //! hardware is a list of CIM resource allocations (DSP0243 2.1.1, clause 8). Read here is what one machine needs;
-//! a package of several machines is refused with their names. Names of elements are matched whatever the version's
+//! of a package of several machines, the one that is chosen. Names of elements are matched whatever the version's
 //! namespace, because 0.9 and the vendors disagree on them.
 
 mod capacity;
@@ -16,6 +16,7 @@ mod references;
 mod render;
 mod sections;
 mod storage;
+mod systems;
 
 pub use capacity::{MAX_CAPACITY, Unit};
 pub use error::{Error, Result};
@@ -25,7 +26,7 @@ pub use render::render;
 use crate::Parsed;
 use crate::dialects::{Dialect, ParseError};
 use document::Document;
-use machine::{Loss, Machine};
+use machine::{Loss, Machine, Severity};
 
 /// The longest descriptor that is read, in bytes.
 pub const MAX_SIZE: usize = 32 << 20;
@@ -64,6 +65,11 @@ pub struct ParsedOvf {
     pub disks: Vec<VirtualDisk>,
     /// The deployment configuration that was taken (DeploymentOptionSection, clause 9.8).
     pub configuration: Option<String>,
+    /// The identifier of the machine in the descriptor (`ovf:id` of its VirtualSystem, clause 7.2).
+    pub id: Option<String>,
+    /// How many machines the descriptor describes beside this one; [`files`](Self::files) and [`disks`](Self::disks) are
+    /// without those that only they have.
+    pub others: usize,
 }
 
 /// Reads an OVF descriptor that describes one machine.
@@ -72,6 +78,16 @@ pub struct ParsedOvf {
 /// When the bytes are no such descriptor, when it contradicts itself, when it asks for something that it says is
 /// required and that is not known here, or when it describes several machines.
 pub fn parse(bytes: &[u8]) -> Result<ParsedOvf> {
+    parse_machine(bytes, None)
+}
+
+/// Reads one machine of an OVF descriptor: of several (VirtualSystemCollection, clause 7.3) the one that is `wanted`, by its
+/// identifier or its name.
+///
+/// # Errors
+/// As for [`parse`], and [`Error::SeveralSystems`] or [`Error::NoSuchSystem`] with the names of all of them when there are
+/// several and none, or one that is not there, is wanted.
+pub fn parse_machine(bytes: &[u8], wanted: Option<&str>) -> Result<ParsedOvf> {
     if bytes.len() > MAX_SIZE {
         return Err(Error::TooLarge { size: bytes.len(), limit: MAX_SIZE });
     }
@@ -79,10 +95,10 @@ pub fn parse(bytes: &[u8]) -> Result<ParsedOvf> {
     let tree = document::tree(&text)?;
     let document = Document::new(&tree)?;
     let mut losses = Vec::new();
-    let files = references::files(&document, &mut losses)?;
-    let system = document.single_system()?;
+    let mut files = references::files(&document, &mut losses)?;
+    let (system, others) = systems::choose(&document, wanted)?;
     let properties = sections::properties(&document, system);
-    let disks = references::disks(&document, &files, &properties, &mut losses)?;
+    let mut disks = references::disks(&document, &files, &properties, &mut losses)?;
     let configuration = deployment::default_configuration(&document, &mut losses);
     let mut machine = Machine::default();
     let context = hardware::Context {
@@ -94,5 +110,11 @@ pub fn parse(bytes: &[u8]) -> Result<ParsedOvf> {
     };
     hardware::read(&context, system, &mut machine, &mut losses)?;
     sections::read(&document, system, &mut machine, &mut losses)?;
-    Ok(ParsedOvf { machine, losses, files, disks, configuration })
+    if others > 0 {
+        systems::leave_others_alone(&machine, &mut files, &mut disks);
+        let why = format!("the package holds {others} more, which are left alone");
+        losses.push(Loss::dropped(Severity::Note, "VirtualSystemCollection", why));
+    }
+    let id = document::attribute(system, "id").map(str::to_owned);
+    Ok(ParsedOvf { machine, losses, files, disks, configuration, id, others })
 }

@@ -23,7 +23,8 @@ impl Properties {
     }
 }
 
-/// Collects the properties of the envelope and of the system.
+/// Collects the properties of the system and of the collections that it is in, then those of other systems, whose disks the
+/// descriptor declares too.
 pub(super) fn properties(document: &Document, system: Node<'_, '_>) -> Properties {
     let mut found = BTreeMap::new();
     for section in product_sections(document, system) {
@@ -37,7 +38,8 @@ pub(super) fn properties(document: &Document, system: Node<'_, '_>) -> Propertie
 }
 
 fn product_sections<'a>(document: &Document<'a>, system: Node<'a, 'a>) -> Vec<Node<'a, 'a>> {
-    sections(system, "ProductSection").chain(document.envelope_sections("ProductSection")).collect()
+    let own = system.ancestors().flat_map(|above| sections(above, "ProductSection"));
+    own.chain(document.root().descendants().filter(|node| kind(*node) == "ProductSection")).collect()
 }
 
 pub(super) fn read<'a>(

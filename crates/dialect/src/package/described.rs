@@ -4,7 +4,7 @@ use super::local::LocalGate;
 use super::recognise::Named;
 use super::{Error, Facts, Package, PackagedFile, Result, ovf_package};
 use crate::dialects::Dialect;
-use crate::ovf;
+use crate::{ovf, vbox};
 use image::Gate;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) fn open(named: &Named, dialect: &'static Dialect) -> Result<Package> 
     let bytes = named.bytes(named.disk.as_ref(), LIMIT)?;
     // An OVF descriptor says more of its files than a machine holds: pieces, sizes, digests.
     if dialect.name == ovf::DIALECT.name {
-        let parsed = ovf::parse(&bytes)
+        let parsed = ovf::parse_machine(&bytes, named.options.machine.as_deref())
             .map_err(|source| Error::Ovf { path: named.path.clone(), source: Box::new(source) })?;
         return ovf_package(dialect.name, &named.path, &named.name, parsed, Arc::clone(&named.gate));
     }
@@ -31,7 +31,9 @@ pub(super) fn open(named: &Named, dialect: &'static Dialect) -> Result<Package> 
     if parsed.machine.disks.len() > MAX_DISKS {
         return Err(Error::TooManyDisks { path: named.path.clone(), disks: parsed.machine.disks.len() });
     }
-    let gate: Arc<dyn Gate> = Arc::new(LocalGate::new(&named.path, Arc::clone(&named.gate), &named.options)?);
+    let gate = LocalGate::new(&named.path, Arc::clone(&named.gate), &named.options)?;
+    let registered = if dialect.name == vbox::DIALECT.name { vbox::hard_disks(&bytes) } else { Vec::new() };
+    let gate: Arc<dyn Gate> = Arc::new(gate.with_registered(registered));
     let names = parsed.machine.disks.iter().filter_map(|disk| disk.source.clone());
     let files = names
         .map(|name| PackagedFile { size: gate.open(&name).ok().map(|disk| disk.size()), name })

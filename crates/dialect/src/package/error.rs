@@ -141,6 +141,16 @@ pub enum Error {
         /// What is missing.
         missing: &'static str,
     },
+    /// The machine is not the one that was chosen.
+    #[error("{} holds the machine {name:?}, not {wanted:?}", path.display())]
+    OtherMachine {
+        /// The package.
+        path: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// The only machine's name.
+        name: String,
+    },
     /// The OVF descriptor cannot be read.
     #[error("the OVF descriptor {} is refused", path.display())]
     Ovf {
@@ -251,6 +261,7 @@ impl Error {
             }
             Self::NoDescriptor { .. } => "check that the archive is an OVA: it must hold an .ovf file",
             Self::SeveralDescriptors { .. } => "unpack the archive and name one of the .ovf files",
+            Self::OtherMachine { .. } => "leave --machine out, or correct the name",
             Self::Ovf { source, .. } => source.remedy(),
             Self::Description { source, .. } => source.remedy(),
             Self::TooManyDisks { .. } => "check the description: 1,024 disks are the most that are read",

@@ -20,6 +20,9 @@ pub(super) struct LocalGate {
     roots: Vec<(PathBuf, Arc<dyn Gate>)>,
     /// The devices that may be read.
     devices: Devices,
+    /// Files of which the description says that they belong to it, beside the disks that are attached: what its snapshots
+    /// are made of.
+    registered: Vec<String>,
 }
 
 /// The most directories of a name that are looked for.
@@ -43,7 +46,12 @@ impl LocalGate {
             let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             roots.push((absolute, Arc::new(DirectoryGate::new(path).map_err(refused(path))?)));
         }
-        Ok(Self { own, roots, devices: Devices::new(&options.devices)? })
+        Ok(Self { own, roots, devices: Devices::new(&options.devices)?, registered: Vec::new() })
+    }
+
+    /// That the description registers these files too.
+    pub(super) fn with_registered(self, registered: Vec<String>) -> Self {
+        Self { registered, ..self }
     }
 
     /// What `find` makes of the first place where the file may be.
@@ -137,7 +145,13 @@ impl Gate for LocalGate {
     }
 
     fn names(&self, directory: &str) -> Vec<String> {
-        self.own.names(directory)
+        let listed = |gate: &dyn Gate, end: &str| Some(gate.names(end)).filter(|names| !names.is_empty());
+        let found = listed(self.own.as_ref(), directory).or_else(|| self.first(directory, listed));
+        // Of a directory of another host, nothing may be left but that description and disks now lie side by side.
+        let is_foreign = || directory.starts_with('/') || directory.contains('\\');
+        let mut names = found.or_else(|| is_foreign().then(|| self.own.names(""))).unwrap_or_default();
+        names.extend(self.registered.iter().cloned());
+        names
     }
 }
 

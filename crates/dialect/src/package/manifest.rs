@@ -155,6 +155,15 @@ impl Manifest {
         self.entries.iter().any(|entry| entry.file == file || entry.file == chunk)
     }
 
+    /// Forgets the digests of all but these files and their chunks.
+    pub(super) fn keep(&mut self, files: &[&str]) {
+        let is_chunk = |rest: &str| rest.len() == 10 && rest.trim_start_matches('.').parse::<u32>().is_ok();
+        let is_of = |name: &str, file: &str| {
+            name.strip_prefix(file).is_some_and(|rest| rest.is_empty() || is_chunk(rest))
+        };
+        self.entries.retain(|entry| files.iter().any(|file| is_of(&entry.file, file)));
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.file.as_str())
     }

@@ -66,6 +66,8 @@ pub struct OpenOptions {
     pub within: Vec<PathBuf>,
     /// Block devices that a description may name, and directories of them (`/dev/vg0`). It may name no others.
     pub devices: Vec<PathBuf>,
+    /// Which machine is meant, by its name or its identifier: needed where a package holds several.
+    pub machine: Option<String>,
 }
 
 /// What is known of a package beside its machine.
@@ -79,6 +81,8 @@ pub struct Facts {
     pub manifest: Option<String>,
     /// The certificate, where there is one. Its signature is not checked.
     pub certificate: Option<String>,
+    /// The machine's identifier in the package, where it has one.
+    pub id: Option<String>,
     /// The deployment configuration that was taken, where the package offers several.
     pub configuration: Option<String>,
 }
@@ -106,7 +110,25 @@ impl Package {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self> {
-        recognise::open(path, options)
+        let package = recognise::open(path, options)?;
+        match &options.machine {
+            Some(wanted) if *wanted != package.machine.name && Some(wanted) != package.facts.id.as_ref() => {
+                let (path, name) = (path.to_path_buf(), package.machine.name);
+                Err(Error::OtherMachine { path, wanted: wanted.clone(), name })
+            }
+            _ => Ok(package),
+        }
+    }
+
+    /// What to [choose](OpenOptions::machine) each machine by that `path` holds; empty when it holds one, or cannot be read.
+    pub fn machines(path: &Path) -> Vec<String> {
+        match recognise::open(path, &OpenOptions::default()) {
+            Err(Error::Ovf { source, .. }) => match *source {
+                crate::ovf::Error::SeveralSystems { names } => names,
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
     }
 
     /// Opens the image of one of [the machine's](Self::machine) disks, with its whole backing chain. A disk
@@ -205,16 +227,16 @@ fn ovf_package(
     parsed: ParsedOvf,
     stored: Arc<dyn Gate>,
 ) -> Result<Package> {
-    let ParsedOvf { machine, losses, files, disks, configuration } = parsed;
+    let ParsedOvf { machine, losses, files, disks, configuration, id, others } = parsed;
     if let Some(disk) = disks.iter().find(|disk| disk.parent.is_some()) {
         return Err(Error::DeltaDisk { disk: disk.id.clone() });
     }
-    let facts = Facts { path: path.to_path_buf(), configuration, ..Facts::default() };
+    let facts = Facts { path: path.to_path_buf(), id, configuration, ..Facts::default() };
     let meant: Arc<dyn Gate> = Arc::new(ReferenceGate::new(Arc::clone(&stored), &files));
     let mut package = Package { kind, machine, losses, facts, stored, meant, manifest: None };
     package.name_after(path);
     package.list_files(&files);
-    package.find_manifest(descriptor, &files)?;
+    package.find_manifest(descriptor, &files, others > 0)?;
     Ok(package)
 }
 
@@ -248,8 +270,9 @@ impl Package {
         }
     }
 
-    /// Reads the manifest that belongs to a descriptor, and compares what it lists with what there is.
-    fn find_manifest(&mut self, descriptor: &str, files: &[FileReference]) -> Result<()> {
+    /// Reads the manifest that belongs to a descriptor, and compares what it lists with what there is. Of `several`
+    /// machines, the digests of the others' files are left alone.
+    fn find_manifest(&mut self, descriptor: &str, files: &[FileReference], several: bool) -> Result<()> {
         let stem = descriptor.rsplit_once('.').map_or(descriptor, |(stem, _)| stem);
         let certificate = format!("{stem}.cert");
         if self.stored.open(&certificate).is_ok() {
@@ -263,9 +286,12 @@ impl Package {
             self.losses.push(Loss::dropped(Severity::Note, name, why));
             return Ok(());
         };
-        let manifest = Manifest::read(&name, disk.as_ref())?;
+        let mut manifest = Manifest::read(&name, disk.as_ref())?;
         let mut listed: Vec<&str> = files.iter().map(|file| file.href.as_str()).collect();
         listed.push(descriptor);
+        if several {
+            manifest.keep(&listed);
+        }
         for file in listed.iter().filter(|file| !manifest.lists(file)) {
             let why = "the manifest does not list it: nothing shows that it is as it was exported";
             self.losses.push(Loss::dropped(Severity::Note, crate::text::excerpt(file, 80), why));

@@ -24,7 +24,7 @@ pub(super) fn open(named: &Named) -> Result<Package> {
     let window = block::Window::new(Arc::clone(&named.disk), range)
         .map_err(|source| Error::Read { file: descriptor.clone(), source })?;
     let bytes = named.bytes(&window, ovf::MAX_SIZE)?;
-    let parsed = ovf::parse(&bytes)
+    let parsed = ovf::parse_machine(&bytes, named.options.machine.as_deref())
         .map_err(|source| Error::Ovf { path: named.path.join(&descriptor), source: Box::new(source) })?;
     let terminated = index.terminated;
     let gate = TarGate::new(Arc::clone(&named.disk), index, named.path.clone(), &descriptor);

@@ -59,3 +59,12 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed> {
     let machine = document::machine(&tree)?;
     read::read(&machine)
 }
+
+/// The images of hard disks that a `.vbox` file registers, those of its snapshots and of the disks below them too; none when it
+/// cannot be read.
+pub fn hard_disks(bytes: &[u8]) -> Vec<String> {
+    let tree = document::text(bytes).and_then(document::tree);
+    let Ok(tree) = tree else { return Vec::new() };
+    let disks = tree.descendants().filter(|node| node.tag_name().name() == "HardDisk");
+    disks.filter_map(|disk| disk.attribute("location").map(str::to_owned)).collect()
+}

@@ -1,6 +1,6 @@
 //! An export of Hyper-V's as a directory: the configuration beside the disks, which it names by paths of Windows.
 
-use crate::make::{contents, read, write};
+use crate::make::{contents, gzip, read, tar, write};
 use block::MemoryDisk;
 use dialect::Package;
 use image::{CopyOptions, DirectoryGate, Gate, NewImage, NewParent, NoProgress, copy};
@@ -77,6 +77,28 @@ fn differencing_disks_are_found_inside_the_export() {
         let location = package.disk_location(&package.machine.disks[0]);
         assert!(location.ends_with("Virtual Hard Disks/web_2.avhdx"), "{location}");
     }
+}
+
+#[test]
+fn a_vagrant_box_is_an_export_in_an_archive() {
+    let directory = tempfile::tempdir().unwrap();
+    let (export, bytes) = export(directory.path(), |name| format!(r"D:\Elsewhere\{name}"));
+    let mut members = vec![("metadata.json".to_owned(), br#"{"provider": "hyperv"}"#.to_vec())];
+    for part in ["Virtual Machines", "Virtual Hard Disks"] {
+        for entry in std::fs::read_dir(export.join(part)).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{part}/{}", entry.file_name().to_str().unwrap());
+            members.push((name, std::fs::read(entry.path()).unwrap()));
+        }
+    }
+    let members: Vec<(&str, &[u8])> =
+        members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let path = write(directory.path(), "web.box", gzip(&tar(&members)));
+    let package = Package::open(&path).unwrap();
+    assert_eq!((package.kind, package.machine.name.as_str()), ("vagrant", "web"));
+    let image = package.open_disk(&package.machine.disks[0]).unwrap();
+    assert_eq!(image.info().layers.len(), 3);
+    assert!(read(&image) == bytes, "the contents differ");
 }
 
 #[test]

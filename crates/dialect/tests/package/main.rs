@@ -9,6 +9,7 @@ mod hyperv;
 mod make;
 mod manifest;
 mod ova_write;
+mod several;
 mod snapshots;
 mod vagrant;
 mod vma;

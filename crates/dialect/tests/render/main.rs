@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
 mod adapt;
+mod dissect;
 mod every;
 mod hostile;
 mod libvirt;

@@ -1,6 +1,7 @@
 //! The descriptor: the text that says how a disk is put together ("Virtual Disk Format 5.0", The Descriptor File).
 
 use super::Reason;
+use uuid::Uuid;
 
 /// The longest descriptor that is read, in bytes: a disk of the largest size in pieces of 2 GB needs less.
 pub(super) const MAX_BYTES: u64 = 4 << 20;
@@ -18,6 +19,14 @@ pub(super) struct Descriptor {
     pub(super) parent_cid: Option<u32>,
     /// Where the parent was.
     pub(super) parent_hint: Option<String>,
+    /// VirtualBox' identifier of the disk.
+    pub(super) identifier: Option<Uuid>,
+    /// VirtualBox' identifier of the parent.
+    pub(super) parent_identifier: Option<Uuid>,
+    /// VirtualBox' identifier of the content, which changes when the disk is written after it was opened.
+    pub(super) modification: Option<Uuid>,
+    /// That of the parent at the time when the delta was made.
+    pub(super) parent_modification: Option<Uuid>,
     /// `createType`.
     pub(super) create_type: Option<String>,
     /// The extents in the order of the disk.
@@ -85,6 +94,10 @@ impl Descriptor {
             "cid" => self.cid = Some(content_id(value)?),
             "parentcid" => self.parent_cid = Some(content_id(value)?).filter(|cid| *cid != NO_PARENT),
             "parentfilenamehint" => self.parent_hint = Some(value.to_owned()),
+            "ddb.uuid.image" => self.identifier = identifier(value),
+            "ddb.uuid.modification" => self.modification = identifier(value),
+            "ddb.uuid.parentmodification" => self.parent_modification = identifier(value),
+            "ddb.uuid.parent" => self.parent_identifier = identifier(value),
             "createtype" => self.create_type = Some(value.to_owned()),
             "ddb.adaptertype" => self.adapter = Some(value.to_owned()),
             "ddb.virtualhwversion" => self.hardware = Some(value.to_owned()),
@@ -93,6 +106,11 @@ impl Descriptor {
         }
         Ok(())
     }
+}
+
+/// An identifier, none when it is null.
+fn identifier(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil())
 }
 
 /// The descriptor `bytes` of a disk of one extent, with the extent's length and the geometry of a disk of `sectors`

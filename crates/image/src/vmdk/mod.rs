@@ -15,6 +15,7 @@ mod in_place;
 mod inspect;
 mod marker;
 mod open;
+mod parent;
 mod reason;
 mod repair;
 mod resize;

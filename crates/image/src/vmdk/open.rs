@@ -3,12 +3,13 @@
 use super::descriptor::{self, Descriptor, ExtentLine};
 use super::error;
 use super::header::{self, Geometry, SECTOR};
+use super::parent;
 use super::reason::Reason;
 use super::sesparse::{self, SeSparseExtent};
 use super::sparse::SparseExtent;
 use crate::error::{Error, Result};
-use crate::gate::{Gate, foreign_base_name, sibling};
-use crate::layer::{Layer, LayerInfo, Parent};
+use crate::gate::{Gate, sibling};
+use crate::layer::{Layer, LayerInfo};
 use crate::open::Opening;
 use crate::source::Source;
 use block::{BlockRead, Concat, Window, ZeroDisk};
@@ -20,7 +21,7 @@ const MAX_EXTENTS: usize = 1 << 16;
 /// Opens the disk that `source` is or describes, without its parent.
 pub(super) fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<Layer> {
     match source.structure::<[u8; 4]>(0)? {
-        Some(header::SPARSE_MAGIC) => open_monolithic(name, source),
+        Some(header::SPARSE_MAGIC) => open_monolithic(gate, name, source),
         Some(header::COWD_MAGIC) => open_cowd(name, source),
         _ if source.structure(0)? == Some(sesparse::MAGIC) => open_cowd(name, source),
         _ => open_described(gate, name, source),
@@ -28,7 +29,7 @@ pub(super) fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<La
 }
 
 /// One file that is its descriptor's only extent.
-fn open_monolithic(name: &str, source: Source) -> Result<Layer> {
+fn open_monolithic(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> {
     let geometry = Geometry::hosted(&source, 0)?;
     let Some((offset, length)) = geometry.descriptor else {
         return Err(error(&source, None, Reason::BareExtent));
@@ -43,7 +44,7 @@ fn open_monolithic(name: &str, source: Source) -> Result<Layer> {
         return Err(error(&source, None, Reason::Capacity { sectors: 0 }));
     }
     let extent = open_hosted(source.clone(), geometry)?;
-    layer(name, &source, &descriptor, vec![name.to_owned()], extent)
+    layer(gate, name, &source, &descriptor, vec![name.to_owned()], extent)
 }
 
 /// An ESX sparse extent that was named without its descriptor: what it lacks is its parent's name.
@@ -77,7 +78,7 @@ fn open_described(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> 
         Ok([only]) => only,
         Err(disks) => Arc::new(Concat::new(disks).map_err(fail)?),
     };
-    layer(name, &source, &descriptor, files, OpenExtent { disk, grain, compressed, unclean })
+    layer(gate, name, &source, &descriptor, files, OpenExtent { disk, grain, compressed, unclean })
 }
 
 /// The descriptor of `length` bytes at byte `offset`.
@@ -177,25 +178,14 @@ impl OpenExtent {
 }
 
 fn layer(
+    gate: &dyn Gate,
     name: &str,
     source: &Source,
     descriptor: &Descriptor,
     files: Vec<String>,
     OpenExtent { disk, grain, compressed, unclean }: OpenExtent,
 ) -> Result<Layer> {
-    let parent = match descriptor.parent_cid {
-        None => None,
-        Some(expected) => {
-            let hint = descriptor.parent_hint.as_ref();
-            let hint = hint
-                .ok_or_else(|| error(source, None, Reason::DescriptorLacks { what: "parentFileNameHint" }))?;
-            // The hint is where the parent was when the delta was made, which is often another machine. The same
-            // file name beside the delta is tried next; that it is the right one, the content ID shows.
-            let beside = foreign_base_name(hint).map(|base| sibling(name, base));
-            let names = std::iter::once(sibling(name, hint)).chain(beside).collect();
-            Some(Parent { names, format: None, content_ids: vec![format!("{expected:08x}")] })
-        }
-    };
+    let parent = parent::find(gate, name, source, descriptor)?;
     let facts = [
         ("adapter", descriptor.adapter.clone()),
         ("hardware version", descriptor.hardware.clone()),

@@ -161,6 +161,12 @@ pub enum Reason {
         /// What it lacks.
         what: &'static str,
     },
+    /// A delta of VirtualBox' names its parent by an identifier alone, and no file here has it.
+    #[error("its parent, the VMDK with the identifier {uuid}, is not in the same directory")]
+    ParentMissing {
+        /// The parent's identifier.
+        uuid: uuid::Uuid,
+    },
     /// The file is one extent of a disk that a descriptor in another file puts together.
     #[error("this is one extent of a split disk and has no descriptor of its own")]
     BareExtent,
@@ -204,6 +210,7 @@ impl Reason {
             | Self::Journal
             | Self::ExtentType { .. }
             | Self::NoAccess { .. } => ErrorKind::Unsupported,
+            Self::ParentMissing { .. } => ErrorKind::Missing,
             _ => ErrorKind::Damaged,
         }
     }
@@ -218,6 +225,10 @@ impl Reason {
                 Some("copy the file again from where it came")
             }
             Self::Journal => Some("power the virtual machine on and off again, or consolidate its snapshots"),
+            Self::ParentMissing { .. } => Some(
+                "put every VMDK that the machine's snapshots are made of into one directory, or merge them with \
+                 `VBoxManage clonemedium`",
+            ),
             Self::ExtentType { .. } => Some("clone the disk at the source to another type"),
             _ => None,
         }

@@ -1,0 +1,93 @@
+//! Where the parent of a delta is: VMware's products record a name, VirtualBox records the parent's identifier alone.
+
+use super::descriptor::{self, Descriptor};
+use super::error;
+use super::header::{self, Geometry};
+use super::open::read_descriptor;
+use super::reason::Reason;
+use crate::error::{Error, Result};
+use crate::gate::{Gate, foreign_base_name, sibling};
+use crate::layer::Parent;
+use crate::source::Source;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// How many files are looked into at most.
+const MAX_FILES: usize = 1024;
+/// Where VirtualBox keeps differencing images, below the directory of the machine and its first disk.
+const SNAPSHOTS: &str = "Snapshots";
+
+/// The parent of the delta `name` in `source`; none of a disk that has none.
+///
+/// A name comes with the parent's content ID, which shows that the file of that name is the one. VirtualBox leaves the
+/// fields of VMware's empty (`parentCID=ffffffff`) and writes `ddb.uuid.parent`, which is null in a disk without a parent.
+///
+/// # Errors
+/// [`Reason::ParentMissing`] when only its identifier is known, and no VMDK beside the delta, above it or in VirtualBox's
+/// directory for snapshots has it; [`Error::ParentChanged`] when that one was written since.
+pub(super) fn find(
+    gate: &dyn Gate,
+    name: &str,
+    source: &Source,
+    descriptor: &Descriptor,
+) -> Result<Option<Parent>> {
+    match (descriptor.parent_cid, &descriptor.parent_hint, descriptor.parent_identifier) {
+        (Some(expected), Some(hint), _) => {
+            // The hint is where the parent was when the delta was made, which is often another machine. The same file
+            // name beside the delta is tried next.
+            let beside = foreign_base_name(hint).map(|base| sibling(name, base));
+            let names = std::iter::once(sibling(name, hint)).chain(beside).collect();
+            Ok(Some(Parent { names, format: None, content_ids: vec![format!("{expected:08x}")] }))
+        }
+        (_, _, Some(wanted)) => by_identifier(gate, name, source, descriptor, wanted).map(Some),
+        (Some(_), None, None) => {
+            Err(error(source, None, Reason::DescriptorLacks { what: "parentFileNameHint" }))
+        }
+        (None, _, None) => Ok(None),
+    }
+}
+
+fn by_identifier(
+    gate: &dyn Gate,
+    name: &str,
+    source: &Source,
+    descriptor: &Descriptor,
+    wanted: Uuid,
+) -> Result<Parent> {
+    let mut candidates = candidates(gate, name).into_iter().take(MAX_FILES);
+    let found = candidates.find_map(|file| {
+        read(gate, &file).filter(|found| found.identifier == Some(wanted)).map(|found| (file, found))
+    });
+    let (file, found) = found.ok_or_else(|| error(source, None, Reason::ParentMissing { uuid: wanted }))?;
+    match (descriptor.parent_modification, found.modification) {
+        (Some(expected), Some(actual)) if expected != actual => Err(Error::ParentChanged {
+            path: source.path.clone(),
+            parent: file,
+            found: actual.to_string(),
+            expected: expected.to_string(),
+        }),
+        _ => Ok(Parent { names: vec![file], format: None, content_ids: Vec::new() }),
+    }
+}
+
+/// The names of VMDKs among which the parent of the image `name` may be.
+fn candidates(gate: &dyn Gate, name: &str) -> Vec<String> {
+    let own = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let above = own.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let below = if own.is_empty() { SNAPSHOTS.to_owned() } else { format!("{own}/{SNAPSHOTS}") };
+    let mut seen = BTreeSet::new();
+    let directories = [own, above, &below].into_iter().filter(|directory| seen.insert(*directory));
+    let files = directories.flat_map(|directory| gate.names(directory));
+    files.filter(|file| file != name && file.to_ascii_lowercase().ends_with(".vmdk")).collect()
+}
+
+/// The descriptor of the VMDK `name`; `None` when it is none.
+fn read(gate: &dyn Gate, name: &str) -> Option<Descriptor> {
+    let source = Source { disk: gate.open(name).ok()?, path: gate.describe(name) };
+    let (offset, length) = match source.structure::<[u8; 4]>(0).ok()?? {
+        header::SPARSE_MAGIC => Geometry::hosted(&source, 0).ok()?.descriptor?,
+        _ => (0, source.size()),
+    };
+    let head = source.bytes(offset, length.min(512)).ok()?;
+    descriptor::is_descriptor(&head).then(|| read_descriptor(&source, offset, length).ok())?
+}
