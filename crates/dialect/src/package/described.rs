@@ -45,7 +45,7 @@ pub(super) fn open(named: &Named, dialect: &'static Dialect) -> Result<Package> 
         facts: Facts { path: named.path.clone(), files, ..Facts::default() },
         stored: Arc::clone(&gate),
         meant: gate,
-        manifest: None,
+        digests: None,
     };
     package.name_after(&named.path);
     Ok(package)

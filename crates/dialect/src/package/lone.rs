@@ -73,7 +73,7 @@ pub(super) fn package(path: &Path, name: &str, gate: Arc<dyn Gate>) -> Result<Pa
         },
         stored: Arc::clone(&gate),
         meant: gate,
-        manifest: None,
+        digests: None,
     };
     package.name_after(path);
     Ok(package)

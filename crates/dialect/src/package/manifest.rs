@@ -1,6 +1,6 @@
 //! The manifest of an OVF package: the digest of every file (DSP0243 2.1.1, clause 5.1).
 
-use super::{Error, Result};
+use super::{Digests, Error, Result};
 use crate::text::excerpt;
 use block::BlockRead;
 use image::Gate;
@@ -168,8 +168,28 @@ impl Manifest {
         self.entries.iter().map(|entry| entry.file.as_str())
     }
 
+    fn verify_one(
+        &self,
+        entry: &Entry,
+        disk: &dyn BlockRead,
+        progress: &dyn Progress,
+    ) -> Result<VerifiedDigest> {
+        let file = entry.file.clone();
+        let actual = entry
+            .algorithm
+            .digest(disk, progress)
+            .map_err(|source| Error::Read { file: file.clone(), source })?;
+        if actual != entry.digest {
+            let (manifest, expected) = (self.name.clone(), entry.digest.clone());
+            return Err(Error::Digest { file, manifest, algorithm: entry.algorithm, expected, actual });
+        }
+        Ok(VerifiedDigest { file, algorithm: entry.algorithm, digest: actual, bytes: disk.size() })
+    }
+}
+
+impl Digests for Manifest {
     /// Checks every digest whose file is there, as many files at once as there are processors.
-    pub(super) fn verify(&self, gate: &dyn Gate, progress: &dyn Progress) -> Result<Vec<VerifiedDigest>> {
+    fn verify(&self, gate: &dyn Gate, progress: &dyn Progress) -> Result<Vec<VerifiedDigest>> {
         let work: Vec<_> =
             self.entries.iter().filter_map(|entry| Some((entry, gate.open(&entry.file).ok()?))).collect();
         progress.start(work.iter().map(|(_, disk)| disk.size()).fold(0, u64::saturating_add));
@@ -194,24 +214,6 @@ impl Manifest {
         let place = |entry: &Entry| self.entries.iter().position(|other| other == entry);
         done.sort_by_key(|(entry, _)| place(entry));
         done.into_iter().map(|(_, result)| result).collect()
-    }
-
-    fn verify_one(
-        &self,
-        entry: &Entry,
-        disk: &dyn BlockRead,
-        progress: &dyn Progress,
-    ) -> Result<VerifiedDigest> {
-        let file = entry.file.clone();
-        let actual = entry
-            .algorithm
-            .digest(disk, progress)
-            .map_err(|source| Error::Read { file: file.clone(), source })?;
-        if actual != entry.digest {
-            let (manifest, expected) = (self.name.clone(), entry.digest.clone());
-            return Err(Error::Digest { file, manifest, algorithm: entry.algorithm, expected, actual });
-        }
-        Ok(VerifiedDigest { file, algorithm: entry.algorithm, digest: actual, bytes: disk.size() })
     }
 }
 

@@ -19,6 +19,7 @@ mod tar;
 mod vagrant;
 mod vma;
 mod xva;
+mod xva_sums;
 mod xva_write;
 
 pub use directory::sources_in;
@@ -56,7 +57,16 @@ pub struct Package {
     stored: Arc<dyn Gate>,
     /// Opens its files as the description means them: in one piece.
     meant: Arc<dyn Gate>,
-    manifest: Option<Manifest>,
+    digests: Option<Box<dyn Digests>>,
+}
+
+/// What a package says of its files, so that they can be checked.
+trait Digests: Send + Sync {
+    /// Checks all of it that is there.
+    ///
+    /// # Errors
+    /// For the first file that is not what the package says.
+    fn verify(&self, stored: &dyn Gate, progress: &dyn image::copy::Progress) -> Result<Vec<VerifiedDigest>>;
 }
 
 /// What the user allows and chooses while a package is opened.
@@ -183,15 +193,15 @@ impl Package {
         Some(Loss { what, kept_as: Some(actual.to_string()), why, severity })
     }
 
-    /// Checks every digest of the manifest, several files at once. Without a manifest there is nothing to check,
-    /// and [`losses`](Self::losses) says so.
+    /// Checks every digest of the manifest, or the checksum of every block of an XVA, several at once. Without such there is
+    /// nothing to check, and [`losses`](Self::losses) says so.
     ///
     /// # Errors
-    /// [`Error::Digest`] for the first file, in the manifest's order, that is not what the manifest says, and
+    /// [`Error::Xva`] for the first block, [`Error::Digest`] for the first file, in the manifest's order, that is not what the manifest says, and
     /// [`Error::Read`] when one cannot be read.
     pub fn verify(&self, progress: &dyn image::copy::Progress) -> Result<Vec<VerifiedDigest>> {
-        match &self.manifest {
-            Some(manifest) => manifest.verify(self.stored.as_ref(), progress),
+        match &self.digests {
+            Some(digests) => digests.verify(self.stored.as_ref(), progress),
             None => Ok(Vec::new()),
         }
     }
@@ -233,7 +243,7 @@ fn ovf_package(
     }
     let facts = Facts { path: path.to_path_buf(), id, configuration, ..Facts::default() };
     let meant: Arc<dyn Gate> = Arc::new(ReferenceGate::new(Arc::clone(&stored), &files));
-    let mut package = Package { kind, machine, losses, facts, stored, meant, manifest: None };
+    let mut package = Package { kind, machine, losses, facts, stored, meant, digests: None };
     package.name_after(path);
     package.list_files(&files);
     package.find_manifest(descriptor, &files, others > 0)?;
@@ -301,7 +311,7 @@ impl Package {
             self.losses.push(Loss::dropped(Severity::Warning, crate::text::excerpt(entry, 80), why));
         }
         self.facts.manifest = Some(name);
-        self.manifest = Some(manifest);
+        self.digests = Some(Box::new(manifest));
         Ok(())
     }
 }

@@ -194,7 +194,7 @@ impl Found<'_> {
             facts: Facts { path: path.clone(), files, ..Facts::default() },
             stored: Arc::clone(&gate),
             meant: gate,
-            manifest: None,
+            digests: None,
         };
         package.name_after(&path);
         Ok(package)

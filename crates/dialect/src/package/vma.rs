@@ -70,7 +70,7 @@ fn open(named: &Named) -> Result<Package> {
     let gate: Arc<dyn Gate> = Arc::new(VmaGate::new(named, archive));
     let stored = Arc::clone(&gate);
     let mut package =
-        Package { kind: SOURCE.name, machine, losses, facts, stored, meant: gate, manifest: None };
+        Package { kind: SOURCE.name, machine, losses, facts, stored, meant: gate, digests: None };
     package.name_after(&named.path);
     Ok(package)
 }

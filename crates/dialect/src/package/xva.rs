@@ -7,7 +7,8 @@
 
 use super::recognise::{Named, Source};
 use super::tar::{self, Header, TarError};
-use super::{Error, Facts, Package, PackagedFile, Result};
+use super::xva_sums::{BlockSums, KINDS};
+use super::{Digests, Error, Facts, Package, PackagedFile, Result};
 use crate::xva;
 use block::{BlockRead, Extent, check_range, check_span};
 use image::{Gate, GateError, GateReason};
@@ -57,6 +58,16 @@ pub enum XvaError {
         /// The disk's size in bytes.
         size: u64,
     },
+    /// A block is not what was exported.
+    #[error("the checksum of the block {name:?} is {actual}, and the archive says {expected}")]
+    Checksum {
+        /// The block: the reference of its disk, and its number.
+        name: String,
+        /// What the archive says, in hexadecimal digits.
+        expected: String,
+        /// What the block gives.
+        actual: String,
+    },
     /// The last block of a disk is missing: it is always there, even of zeroes.
     #[error("the disk {reference:?} has blocks up to byte {end} of {size}: the archive was cut off")]
     Cut {
@@ -85,20 +96,27 @@ fn open(named: &Named) -> Result<Package> {
     })?;
     let (machine, mut losses) = (parsed.machine, parsed.losses);
     let sizes = machine.disks.iter().filter_map(|disk| Some((disk.source.clone()?, disk.capacity?)));
-    let mut index = Index::new(sizes.collect());
+    let sums = BlockSums::new(named.path.clone(), Arc::clone(&archive));
+    let mut index = Index::new(sizes.collect(), sums);
     index.read(named, archive.as_ref(), padded(body.end))?;
     if index.others > 0 {
         let why = format!("{} members of the archive belong to no disk of the machine", index.others);
         losses.push(Loss::dropped(Severity::Note, &named.name, why));
     }
-    let why = "the checksums of its blocks are not compared";
-    losses.push(Loss::dropped(Severity::Note, &named.name, why));
+    let bare = index.blocks.saturating_sub(index.sums.len());
+    if bare > 0 {
+        let why = format!(
+            "{bare} of its blocks have no checksum: nothing shows that they are as they were exported"
+        );
+        losses.push(Loss::dropped(Severity::Note, &named.name, why));
+    }
     let files = index.stored().collect();
-    let gate: Arc<dyn Gate> = Arc::new(XvaGate { path: named.path.clone(), disks: index.disks(&archive) });
+    let Index { layouts, sums, .. } = index;
+    let gate: Arc<dyn Gate> = Arc::new(XvaGate { path: named.path.clone(), disks: disks(layouts, &archive) });
+    let digests: Option<Box<dyn Digests>> = Some(Box::new(sums));
     let facts = Facts { path: named.path.clone(), files, ..Facts::default() };
     let stored = Arc::clone(&gate);
-    let mut package =
-        Package { kind: SOURCE.name, machine, losses, facts, stored, meant: gate, manifest: None };
+    let mut package = Package { kind: SOURCE.name, machine, losses, facts, stored, meant: gate, digests };
     package.name_after(&named.path);
     Ok(package)
 }
@@ -148,29 +166,42 @@ struct Layout {
 /// Where the blocks of all disks are.
 struct Index {
     layouts: BTreeMap<String, Layout>,
+    /// The checksums of blocks.
+    sums: BlockSums,
+    /// How many blocks there are.
+    blocks: usize,
     /// Members that are of no disk.
     others: u64,
 }
 
 impl Index {
-    fn new(sizes: Vec<(String, u64)>) -> Self {
+    fn new(sizes: Vec<(String, u64)>, sums: BlockSums) -> Self {
         let layout = |size| Layout { size, ..Layout::default() };
-        Self { layouts: sizes.into_iter().map(|(name, size)| (name, layout(size))).collect(), others: 0 }
+        let layouts = sizes.into_iter().map(|(name, size)| (name, layout(size))).collect();
+        Self { layouts, sums, blocks: 0, others: 0 }
     }
 
     /// Looks at every header from `offset` on.
     fn read(&mut self, named: &Named, archive: &dyn BlockRead, mut offset: u64) -> Result<()> {
         let refused = |source| Error::Tar { path: named.path.clone(), source };
+        let mut before: Option<(String, Range<u64>)> = None;
         while let Some((name, body)) = next(archive, offset).map_err(refused)? {
             offset = padded(body.end);
-            let (directory, number) = name.split_once('/').unwrap_or((&name, ""));
-            if number.ends_with(".checksum") || number.ends_with(".xxhash") {
+            let sum = KINDS.iter().find_map(|(ending, kind)| Some((name.strip_suffix(ending)?, *kind)));
+            if let Some((block, kind)) = sum {
+                // It follows its block.
+                if let Some((name, range)) = before.take().filter(|(name, _)| name == block) {
+                    self.sums.add(name, kind, range, body);
+                }
                 continue;
             }
+            let (directory, number) = name.split_once('/').unwrap_or((&name, ""));
             match (self.layouts.get_mut(directory), number.parse::<u64>()) {
                 (Some(layout), Ok(number)) => {
-                    let added = layout.add(&name, number, body);
+                    let added = layout.add(&name, number, body.clone());
                     added.map_err(|source| Error::Xva { path: named.path.clone(), source })?;
+                    self.blocks += 1;
+                    before = Some((name, body));
                 }
                 _ => self.others = self.others.saturating_add(1),
             }
@@ -191,13 +222,16 @@ impl Index {
             size: Some(layout.pieces.iter().map(|piece| piece.length).sum()),
         })
     }
+}
 
-    fn disks(self, archive: &Arc<dyn BlockRead>) -> BTreeMap<String, Arc<dyn BlockRead>> {
-        let disk = |layout: Layout| -> Arc<dyn BlockRead> {
-            Arc::new(XvaDisk { archive: Arc::clone(archive), size: layout.size, pieces: layout.pieces })
-        };
-        self.layouts.into_iter().map(|(name, layout)| (name, disk(layout))).collect()
-    }
+fn disks(
+    layouts: BTreeMap<String, Layout>,
+    archive: &Arc<dyn BlockRead>,
+) -> BTreeMap<String, Arc<dyn BlockRead>> {
+    let disk = |layout: Layout| -> Arc<dyn BlockRead> {
+        Arc::new(XvaDisk { archive: Arc::clone(archive), size: layout.size, pieces: layout.pieces })
+    };
+    layouts.into_iter().map(|(name, layout)| (name, disk(layout))).collect()
 }
 
 impl Layout {

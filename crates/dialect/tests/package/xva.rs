@@ -86,6 +86,22 @@ fn what_is_written_is_read_in_place() {
 }
 
 #[test]
+fn a_block_that_was_changed_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, _, archive) = written(&[contents(3 * MIB + 512)]);
+    let package = open(directory.path(), &archive).unwrap();
+    assert_eq!(package.verify(&NoProgress).unwrap(), []);
+    assert!(!package.losses.iter().any(|loss| loss.why.contains("checksum")), "{:?}", package.losses);
+    let mut changed = archive.clone();
+    let third = archive.windows(20).position(|part| part == b"Ref:1000000/00000002").unwrap();
+    changed[third + MIB / 2] ^= 1;
+    let error = open(directory.path(), &changed).unwrap().verify(&NoProgress).unwrap_err();
+    assert!(error.remedy().contains("fetch it again"), "{}", error.remedy());
+    let error = crate::make::chain(&error);
+    assert!(error.contains("Ref:1000000/00000002") && error.contains("checksum"), "{error}");
+}
+
+#[test]
 fn another_reader_sees_the_members_that_xapi_wants() {
     let (_, text, archive) = written(&[vec![1; MIB], contents(2 * MIB + 512)]);
     let mut tar = tar::Archive::new(archive.as_slice());
@@ -164,6 +180,9 @@ fn archives_of_xapi_are_read_and_damaged_ones_refused() {
     let disk = read(&package.open_disk(&package.machine.disks[0]).unwrap());
     let bytes: Vec<u8> = (0..4).map(|block| disk[block * MIB]).collect();
     assert_eq!(bytes, [1, 0, 1, 2]);
+    // Those checksums are made up.
+    let error = crate::make::chain(&package.verify(&NoProgress).unwrap_err());
+    assert!(error.contains("Ref:1000000/00000000") && error.contains("0123456789abcdef"), "{error}");
     for (members, why) in [
         (vec![("00000000", &one), ("00000002", &one)], "blocks up to byte 3145728 of 4194304"),
         (vec![("00000001", &one), ("00000000", &one)], "comes after one with a higher number"),
