@@ -74,7 +74,10 @@ fn a_suspended_guest_is_an_objection() {
 fn a_closed_volume_is_an_objection_where_no_root_is_found() {
     for (kind, why) in [
         ("crypto_LUKS", "it is encrypted with LUKS, and no key is known"),
-        ("linux_raid_member", "it is a part of a software RAID, which cannot be assembled yet"),
+        (
+            "linux_raid_member",
+            "it is a part of a software RAID that is no mirror, or of which no member is in sync",
+        ),
         ("LVM2_thin", "it is a logical volume of type thin, which cannot be read yet"),
     ] {
         let mut volumes = debian::volumes();

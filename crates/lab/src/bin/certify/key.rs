@@ -17,6 +17,7 @@ const CRATES: &[&str] = &[
     "fitrim",
     "guest",
     "image",
+    "luks",
     "machine",
     "migrate",
     "nbd",
