@@ -97,7 +97,6 @@ chroot "$target" update-grub
 sh "$target/tmp/inside/clean.sh" "$target"
 
 echo 'lab: closing the disk'
-udevadm control --exit || true
 umount "$target/tmp"
 for folder in proc sys dev run; do umount -l "$target/$folder"; done
 fstrim "$target"
@@ -106,6 +105,8 @@ case $LAB_LAYOUT in
     lvm-xfs | luks-lvm) vgchange -q -an system ;;
 esac
 [ "$LAB_LAYOUT" != luks-lvm ] || cryptsetup close system_crypt
+# Not before: LVM waits for udev to have seen its volumes go.
+udevadm control --exit || true
 sync
 trap - EXIT
 echo 'lab: installed'
