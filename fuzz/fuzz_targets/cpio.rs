@@ -22,7 +22,11 @@ fuzz_target!(|input: Input| match input {
         for (packing, files) in archives {
             let entries: Vec<Entry> = files
                 .into_iter()
-                .map(|(name, contents)| Entry { path: format!("d{}/f{name}", name % 3), contents })
+                .map(|(name, contents)| Entry {
+                    path: format!("d{}/f{name}", name % 3),
+                    contents,
+                    executable: false,
+                })
                 .collect();
             let archive = cpio::write(&entries);
             for entry in entries {
@@ -55,6 +59,7 @@ fn lz4_legacy_of(image: &[u8]) -> Vec<u8> {
         .map(|(path, kind)| Entry {
             path: path.clone(),
             contents: (*kind == Kind::File).then(|| contents.files[path].clone()),
+            executable: false,
         })
         .collect();
     lz4_legacy(&cpio::write(&entries))
