@@ -208,12 +208,19 @@ pub(crate) struct OriginFacts {
     pub(crate) bus: Bus,
     /// The model of its network cards, likewise.
     pub(crate) nic: NicModel,
+    /// The bus of its disk, as its description has it.
+    pub(crate) described_bus: Bus,
 }
 
 impl Origin {
     /// The profile on whose hardware such a guest boots as it is: `kvm`.
     pub fn profile(self) -> &'static str {
         self.facts().profile
+    }
+
+    /// The bus of such a guest's disk, as its description has it.
+    pub fn described_bus(self) -> Bus {
+        self.facts().described_bus
     }
 
     pub(crate) fn facts(self) -> &'static OriginFacts {
@@ -237,6 +244,7 @@ const VMWARE: OriginFacts = OriginFacts {
     agent: &["open-vm-tools"],
     bus: Bus::Scsi(ScsiModel::Pvscsi),
     nic: NicModel::Vmxnet3,
+    described_bus: Bus::Scsi(ScsiModel::Pvscsi),
 };
 
 const HYPER_V: OriginFacts = OriginFacts {
@@ -249,6 +257,7 @@ const HYPER_V: OriginFacts = OriginFacts {
     agent: &["hyperv-daemons"],
     bus: Bus::Ide,
     nic: NicModel::Tulip,
+    described_bus: Bus::Ide,
 };
 
 const XEN: OriginFacts = OriginFacts {
@@ -262,6 +271,7 @@ const XEN: OriginFacts = OriginFacts {
     agent: &[],
     bus: Bus::Ide,
     nic: NicModel::E1000,
+    described_bus: Bus::Xen,
 };
 
 const KVM: OriginFacts = OriginFacts {
@@ -275,4 +285,5 @@ const KVM: OriginFacts = OriginFacts {
     agent: &["qemu-guest-agent"],
     bus: Bus::Scsi(ScsiModel::VirtioScsi),
     nic: NicModel::Virtio,
+    described_bus: Bus::Scsi(ScsiModel::VirtioScsi),
 };

@@ -1,7 +1,7 @@
 //! The rows of the table: which guest, on which hypervisor's hardware, converted or not.
 
 use lab::{Firmware, RECIPES, Recipe};
-use profile::{FirmwareKind, Profile};
+use profile::{DiskHardware, FirmwareKind, Profile};
 
 /// The hypervisors that guests are taken to.
 const TARGETS: &[&str] = &["kvm", "esxi", "hyperv", "xen", "virtualbox", "proxmox"];
@@ -100,7 +100,11 @@ fn needs_control(guest: &Recipe, target: &Profile) -> bool {
         Firmware::Bios => FirmwareKind::Bios,
         Firmware::Uefi => FirmwareKind::Uefi,
     };
-    let Some(hardware) = target.disks_for(firmware).find(|hardware| hardware.qemu_disk.is_some()) else {
+    // Where a hypervisor has the bus that the guest was on, its disk stays there.
+    let kept =
+        |hardware: &&DiskHardware| target.keeps_hardware && hardware.bus == guest.origin.described_bus();
+    let offered = || target.disks_for(firmware).filter(|hardware| hardware.qemu_disk.is_some());
+    let Some(hardware) = offered().find(kept).or_else(|| offered().next()) else {
         return false;
     };
     let drivers = guest.drivers();
@@ -125,6 +129,9 @@ mod tests {
         assert!(row("debian12-bios--kvm.control"));
         assert!(row("debian12-kvm--esxi.control"));
         assert!(row("debian12-bios--virtualbox") && !row("debian12-bios--virtualbox.control"));
+        // Both have IDE, so that nothing has to be repaired.
+        assert!(row("debian12-hyperv--esxi") && !row("debian12-hyperv--esxi.control"));
+        assert!(row("debian12-xen--esxi.control"));
     }
 
     #[test]
