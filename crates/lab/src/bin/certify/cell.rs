@@ -7,9 +7,8 @@ use anyhow::Result;
 use lab::Recipe;
 use profile::Grade;
 use profile::support::Seen;
-use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use rehearse::signed::{self, Refused};
+use rehearse::{Evidence, Facts, Outcome};
 
 /// Whose word the evidence is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,86 +102,82 @@ impl Known {
 }
 
 /// Reads what is published of a row.
-pub(crate) fn read(row: &Row, store: &Store, code: &str, anyvisor: &Path) -> Result<Cell> {
+pub(crate) fn read(row: &Row, store: &Store, code: &str) -> Result<Cell> {
     let name = row.name();
-    let mut cell = Cell {
-        guest: row.guest.name,
-        target: row.target.id.clone(),
-        control: row.control,
-        known: None,
-        name,
-    };
-    if let Some(document) = store.read(&cell.name)? {
-        let seal = seal(&document, store, &cell.name, anyvisor);
-        let stale = match store.entry(&cell.name) {
+    let document = store.read(&name)?;
+    let known = document.map(|document| {
+        let entry = store.entry(&name);
+        let seal = match entry {
+            Some(entry) if entry.sha256 == sha256(&document) => seal(&document),
+            _ => Seal::Broken,
+        };
+        let stale = match entry {
             Some(entry) => Key::of(row, code).changed_since(&entry.key),
             None => vec!["everything"],
         };
-        let value = serde_json::from_slice(&document).unwrap_or(Value::Null);
-        cell.known = Some(known(&value, row, seal, stale));
-    }
-    Ok(cell)
+        // What is not signed is shown too, and said to be so.
+        known(serde_json::from_slice(&document).ok().as_ref(), row, seal, stale)
+    });
+    Ok(Cell { guest: row.guest.name, target: row.target.id.clone(), control: row.control, known, name })
 }
 
-fn known(evidence: &Value, row: &Row, seal: Seal, stale: Vec<&'static str>) -> Known {
-    let text = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let grade = text("/grade").and_then(|name| Grade::named(&name)).unwrap_or(Grade::Failed);
-    let about = evidence.get("profile").and_then(Value::as_str) == Some(row.target.id.as_str())
-        && evidence.get("control").and_then(Value::as_bool) == Some(row.control);
+/// Whether the document is signed, as any reader of it would see.
+fn seal(document: &[u8]) -> Seal {
+    match signed::verify(document) {
+        Ok(signed) => Seal::Signed(signed.signer.to_string()),
+        Err(Refused::Unsigned) => Seal::Unsigned,
+        Err(_) => Seal::Broken,
+    }
+}
+
+/// What the evidence says; `None` when it cannot be read.
+fn known(evidence: Option<&Evidence>, row: &Row, seal: Seal, stale: Vec<&'static str>) -> Known {
+    let grade = evidence.map_or(Grade::Failed, |evidence| evidence.grade);
+    let is_of_row =
+        |evidence: &Evidence| evidence.profile == row.target.id && evidence.control == row.control;
+    let facts = evidence.and_then(Evidence::facts);
+    let run = evidence.and_then(|evidence| evidence.run.as_ref());
     Known {
         grade,
-        cause: text("/outcome/failed/cause"),
-        expected: about && row.is_met_by(grade.is_booted()),
-        drivers: drivers(evidence),
-        addresses: strings(evidence.pointer("/outcome/booted/facts/addresses"), "address"),
-        seconds: evidence.pointer("/run/timings/run_ms").and_then(Value::as_u64).map(|ms| ms.div_ceil(1000)),
-        day: text("/finished").unwrap_or_default().chars().take(10).collect(),
+        cause: evidence.and_then(cause),
+        expected: evidence.is_some_and(is_of_row) && row.is_met_by(grade.is_booted()),
+        drivers: facts.map(drivers).unwrap_or_default(),
+        addresses: facts.map(addresses).unwrap_or_default(),
+        seconds: run.map(|run| run.timings.run_ms.div_ceil(1000)),
+        day: evidence.map(|evidence| evidence.finished.strftime("%F").to_string()).unwrap_or_default(),
         seal,
         stale,
     }
 }
 
-/// The drivers of the disks under the root and of the cards that are up: the one nearest to the bus that is not the bus' own.
-fn drivers(evidence: &Value) -> Vec<String> {
-    let lists = ["/outcome/booted/facts/root/disks", "/outcome/booted/facts/nics"];
-    let devices = lists.iter().filter_map(|pointer| evidence.pointer(pointer)?.as_array()).flatten();
+/// The cause of a failure, as the evidence names it: `no-root-device`.
+fn cause(evidence: &Evidence) -> Option<String> {
+    let Outcome::Failed(failed) = &evidence.outcome else { return None };
+    let name = serde_json::to_value(failed.cause).ok()?;
+    name.as_str().map(str::to_owned)
+}
+
+/// Drivers that a disk or a card has whatever the hypervisor.
+const COMMON: &[&str] = &["sd", "virtio-pci", "pcieport"];
+
+/// The drivers of the disks under the root and of the cards: of each the one nearest to it that tells the hypervisor.
+fn drivers(facts: &Facts) -> Vec<String> {
+    let disks = facts.root.iter().flat_map(|root| &root.disks).map(|disk| &disk.drivers);
+    let devices = disks.chain(facts.nics.iter().map(|nic| &nic.drivers));
     let mut names: Vec<String> = Vec::new();
-    for device in devices {
-        let drivers: Vec<&str> =
-            device["drivers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let telling = drivers.iter().find(|driver| !["sd", "virtio-pci", "pcieport"].contains(driver));
-        if let Some(driver) = telling.filter(|driver| !names.iter().any(|name| name == *driver)) {
-            names.push((*driver).to_owned());
+    for drivers in devices {
+        let telling = drivers.iter().find(|driver| !COMMON.contains(&driver.as_str()));
+        if let Some(driver) = telling.filter(|driver| !names.contains(driver)) {
+            names.push(driver.clone());
         }
     }
     names
 }
 
-fn strings(list: Option<&Value>, member: &str) -> Vec<String> {
-    let members = list.and_then(Value::as_array).into_iter().flatten();
-    let text = |value: &Value| value.as_str().or_else(|| value[member].as_str()).map(str::to_owned);
-    members.filter_map(text).filter(|address| !address.starts_with("fe80")).collect()
-}
-
-/// Whether the document is the one that was kept, and is signed. The program itself is asked, as any reader would.
-fn seal(document: &[u8], store: &Store, name: &str, anyvisor: &Path) -> Seal {
-    if store.entry(name).is_none_or(|entry| entry.sha256 != sha256(document)) {
-        return Seal::Broken;
-    }
-    let value: Value = serde_json::from_slice(document).unwrap_or(Value::Null);
-    let Some(signature) = value.get("signature") else { return Seal::Unsigned };
-    let verified = Command::new(anyvisor)
-        .args(["evidence", "verify"])
-        .arg(store.path(name))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let key = signature["public_key"].as_str().or_else(|| signature["key"].as_str()).unwrap_or("unknown");
-    match verified {
-        Ok(status) if status.success() => Seal::Signed(key.to_owned()),
-        _ => Seal::Broken,
-    }
+/// The addresses that somebody gave: those of the link itself every card has.
+fn addresses(facts: &Facts) -> Vec<String> {
+    let all = facts.addresses.iter().map(|address| &address.address);
+    all.filter(|address| !address.starts_with("fe80")).cloned().collect()
 }
 
 #[cfg(test)]
@@ -191,25 +186,48 @@ mod tests {
     use crate::row;
     use serde_json::json;
 
-    fn evidence() -> Value {
-        json!({
-            "grade": "booted-equivalent", "control": false, "profile": "kvm", "finished": "2026-11-23T06:00:00Z",
-            "run": { "timings": { "run_ms": 41_001 } },
-            "outcome": { "booted": { "facts": {
-                "root": { "disks": [ { "drivers": ["sd", "virtio_scsi", "virtio-pci"] } ] },
-                "nics": [ { "drivers": ["virtio_net", "virtio-pci"] } ],
-                "addresses": [ { "address": "10.0.2.192/24" }, { "address": "fe80::1/64" } ]
-            } } }
-        })
+    /// A document that was certified, with what the guest said of itself.
+    fn evidence() -> Evidence {
+        let driver = |names: &[&str]| json!({ "name": "a", "drivers": names });
+        let facts = json!({
+            "root": { "source": "a", "filesystem": "ext4", "disks": [driver(&["sd", "virtio_scsi", "virtio-pci"])] },
+            "nics": [{ "name": "a", "mac": "", "state": "up", "drivers": ["virtio_net", "virtio-pci"] }],
+            "addresses": [
+                { "interface": null, "address": "10.0.2.192/24" }, { "interface": null, "address": "fe80::1/64" }
+            ]
+        });
+        let timings = json!({
+            "prepare_ms": 1, "firmware_to_kernel_ms": null, "kernel_to_init_ms": null, "init_to_multi_user_ms": null,
+            "run_ms": 41_001
+        });
+        let run = json!({
+            "hypervisor": "QEMU", "accelerator": "tcg", "accelerator_reason": "", "timings": timings, "console": [],
+            "hardware": {
+                "machine": "q35", "firmware": "BIOS", "cpus": 1, "memory_mib": 1, "disks": [], "nics": [], "stand_ins": []
+            },
+            "preparation": { "report": null, "reason": null, "console_added": [] }
+        });
+        let booted = json!({ "judged_by": "report", "facts": facts, "concerns": [] });
+        let document = json!({
+            "format": 1, "grade": "booted-equivalent", "control": false, "guest": { "name": "a", "os": null },
+            "disks": [], "profile": "kvm", "profile_version": 1, "release": null, "anyvisor": "0.1.0",
+            "finished": "2026-11-23T06:00:00Z", "drivers": null, "run": run, "not_booted": null,
+            "outcome": { "booted": booted }
+        });
+        serde_json::from_value(document).unwrap()
     }
 
     fn first() -> Row {
         row::all().into_iter().find(|row| row.name() == "debian12-bios--kvm").unwrap()
     }
 
+    fn signed() -> Seal {
+        Seal::Signed("k".into())
+    }
+
     #[test]
     fn evidence_is_read() {
-        let known = known(&evidence(), &first(), Seal::Signed("k".into()), Vec::new());
+        let known = known(Some(&evidence()), &first(), signed(), Vec::new());
         assert_eq!(known.drivers, ["virtio_scsi", "virtio_net"]);
         assert_eq!(known.addresses, ["10.0.2.192/24"]);
         assert_eq!((known.seconds, known.day.as_str()), (Some(42), "2026-11-23"));
@@ -218,10 +236,19 @@ mod tests {
 
     #[test]
     fn evidence_of_another_row_does_not_count() {
-        let control = Row { control: true, ..first() };
-        assert!(!known(&evidence(), &control, Seal::Signed("k".into()), Vec::new()).counts());
-        assert!(!known(&evidence(), &first(), Seal::Unsigned, Vec::new()).counts());
-        assert!(!known(&evidence(), &first(), Seal::Signed("k".into()), vec!["the code"]).counts());
-        assert!(!known(&Value::Null, &first(), Seal::Broken, Vec::new()).counts());
+        let (evidence, control) = (evidence(), Row { control: true, ..first() });
+        assert!(!known(Some(&evidence), &control, signed(), Vec::new()).counts());
+        assert!(!known(Some(&evidence), &first(), Seal::Unsigned, Vec::new()).counts());
+        assert!(!known(Some(&evidence), &first(), signed(), vec!["the code"]).counts());
+        assert!(!known(None, &first(), Seal::Broken, Vec::new()).counts());
+    }
+
+    #[test]
+    fn a_seal_is_what_its_signature_says() {
+        let key = signed::Key::from_seed(&[7; 32]);
+        let document = signed::sign(&evidence(), &key).unwrap();
+        assert_eq!(seal(document.as_bytes()), Seal::Signed(key.public().to_string()));
+        assert_eq!(seal(document.replace("booted-equivalent", "booted").as_bytes()), Seal::Broken);
+        assert_eq!(seal(&serde_json::to_vec(&evidence()).unwrap()), Seal::Unsigned);
     }
 }

@@ -47,7 +47,6 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let root = root()?;
-    let anyvisor = build(&root)?;
     let code = key::code(&root)?;
     let store = Store::open(root.join("support/evidence"))?;
     let store = Mutex::new(store);
@@ -62,17 +61,15 @@ fn main() -> Result<()> {
         false => {
             let cache = lab::cache_directory()?;
             let scratch = tempfile::Builder::new().prefix("certify-").tempdir_in(&cache)?;
-            let workshop = Workshop { anyvisor: anyvisor.clone(), scratch: scratch.path().to_path_buf() };
+            let workshop = Workshop { anyvisor: build(&root)?, scratch: scratch.path().to_path_buf() };
             let jobs = arguments.jobs.map_or_else(processors, usize::from);
             let pending = pending(&rows, &lock(&store), &code);
             say(format_args!("{} of {} rows are to be run, {jobs} at a time", pending.len(), rows.len()));
             run(pending, jobs, &workshop, &store, &code)
         }
     };
-    let cells = row::all()
-        .iter()
-        .map(|row| cell::read(row, &lock(&store), &code, &anyvisor))
-        .collect::<Result<Vec<Cell>>>()?;
+    let cells =
+        row::all().iter().map(|row| cell::read(row, &lock(&store), &code)).collect::<Result<Vec<Cell>>>()?;
     render(&root, &cells)?;
     index(&root, &cells)?;
     ensure!(failures == 0, "{failures} rows could not be run, or came out otherwise than expected");
