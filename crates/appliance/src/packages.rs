@@ -1,9 +1,12 @@
 //! The host's packages, fetched as an ordinary user: apt downloads and verifies, `dpkg-deb` unpacks, nothing is
 //! installed.
 
+use crate::error::Error;
+use crate::kernel::cache;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 
 /// Why a package is not there: apt's or dpkg's words, or that there are none.
 pub(crate) type Result<T> = std::result::Result<T, String>;
@@ -25,8 +28,34 @@ pub(crate) fn closure(first: &[String], keep: fn(&str) -> bool, most: usize) -> 
     packages
 }
 
-/// Downloads packages into `work`, and unpacks them together below `root`.
-pub(crate) fn unpack(packages: impl IntoIterator<Item = String>, work: &Path, root: &Path) -> Result<()> {
+/// Packages that were unpacked together.
+pub(crate) struct Unpacked {
+    /// The cache's directory, in which `work` lies too: what is made there goes to its place by a rename.
+    pub(crate) cache: PathBuf,
+    /// A directory that goes when this does.
+    pub(crate) work: TempDir,
+    /// What the packages hold.
+    pub(crate) root: PathBuf,
+}
+
+/// Downloads packages into the user's cache, and unpacks them. `failed` makes an error of why there is nothing.
+pub(crate) fn fetch(
+    packages: impl IntoIterator<Item = String>,
+    failed: impl Fn(String) -> Error,
+) -> std::result::Result<Unpacked, Error> {
+    let homeless = || failed("there is no home directory for a cache; set XDG_CACHE_HOME".to_string());
+    let cache = cache::directory().ok_or_else(homeless)?;
+    std::fs::create_dir_all(&cache).map_err(Error::io("create", &cache))?;
+    let work = tempfile::Builder::new()
+        .prefix(".fetch-")
+        .tempdir_in(&cache)
+        .map_err(Error::io("create a directory in", &cache))?;
+    let root = work.path().join("root");
+    unpack(packages, work.path(), &root).map_err(failed)?;
+    Ok(Unpacked { cache, work, root })
+}
+
+fn unpack(packages: impl IntoIterator<Item = String>, work: &Path, root: &Path) -> Result<()> {
     run(Command::new("apt-get").arg("download").args(packages).current_dir(work))?;
     for archive in archives(work) {
         run(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(root))?;

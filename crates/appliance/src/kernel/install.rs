@@ -18,19 +18,11 @@ const MOST: usize = 8;
 /// # Errors
 /// [`Error::NotFetched`] where there is no apt, or when it fails, with its words; [`Error::Io`].
 pub fn install() -> Result<Kernel> {
-    let directory = cache::directory()
-        .ok_or_else(|| failed("there is no home directory for a cache; set XDG_CACHE_HOME"))?;
-    std::fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-    let work = tempfile::Builder::new()
-        .prefix(".fetch-")
-        .tempdir_in(&directory)
-        .map_err(Error::io("create a directory in", &directory))?;
-    let root = work.path().join("root");
-    packages::unpack(packages()?, work.path(), &root).map_err(failed)?;
+    let fetched = packages::fetch(packages()?, failed)?;
     let mut unusable = Vec::new();
-    let kernel = newest(&root, &mut unusable)
+    let kernel = newest(&fetched.root, &mut unusable)
         .ok_or_else(|| failed(format!("the packages hold no kernel ({})", unusable.join("; "))))?;
-    put(&root, &cache::place(&directory, &kernel.version))
+    put(&fetched.root, &cache::place(&fetched.cache, &kernel.version))
 }
 
 /// Moves what was unpacked to its place, in one step.

@@ -3,7 +3,7 @@
 use super::{DIRECTORY, Host, tools};
 use crate::decompress::decompress;
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, cache, image, install::is_kernel, newest};
+use crate::kernel::{Kernel, image, install::is_kernel, newest};
 use crate::packages;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -27,21 +27,14 @@ const MOST: usize = 64;
 /// [`Error::XenNotFetched`] where there is no apt, or when it fails, with its words; [`Error::NoModule`] when the kernel
 /// cannot be the first domain's; [`Error::Io`].
 pub fn install() -> Result<Host> {
-    let directory = cache::directory()
-        .ok_or_else(|| failed("there is no home directory for a cache; set XDG_CACHE_HOME"))?;
-    std::fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-    let work = tempfile::Builder::new()
-        .prefix(".fetch-")
-        .tempdir_in(&directory)
-        .map_err(Error::io("create a directory in", &directory))?;
-    let root = work.path().join("root");
-    packages::unpack(wanted()?, work.path(), &root).map_err(failed)?;
-    let made = work.path().join(DIRECTORY);
+    let fetched = packages::fetch(wanted()?, failed)?;
+    let made = fetched.work.path().join(DIRECTORY);
     std::fs::create_dir(&made).map_err(Error::io("create", &made))?;
-    make(&root, &made)?;
-    let place = directory.join(DIRECTORY);
+    make(&fetched.root, &made)?;
+    let place = fetched.cache.join(DIRECTORY);
     if place.exists() {
-        std::fs::rename(&place, work.path().join("old")).map_err(Error::io("replace", &place))?;
+        let old = fetched.work.path().join("old");
+        std::fs::rename(&place, old).map_err(Error::io("replace", &place))?;
     }
     std::fs::rename(&made, &place).map_err(Error::io("create", &place))?;
     super::locate()
