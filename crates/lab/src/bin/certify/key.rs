@@ -58,10 +58,10 @@ impl Key {
     }
 }
 
-/// A digest of the sources of [`CRATES`] below the workspace's root, tests and formatting of the command line included: what
-/// cannot matter is not worth a rule that could be wrong.
+/// A digest of the sources of [`CRATES`] below the workspace's root and of the crates that they may use, tests and formatting of
+/// the command line included: what cannot matter is not worth a rule that could be wrong.
 pub(crate) fn code(root: &Path) -> Result<String> {
-    let mut files = vec![root.join("Cargo.lock")];
+    let mut files = Vec::new();
     for name in CRATES {
         let directory = root.join("crates").join(name);
         files.push(directory.join("Cargo.toml"));
@@ -71,15 +71,26 @@ pub(crate) fn code(root: &Path) -> Result<String> {
     }
     files.sort();
     let mut hash = Sha256::new();
+    let mut add = |name: &str, contents: &[u8]| {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name);
+        hash.update((contents.len() as u64).to_le_bytes());
+        hash.update(contents);
+    };
     for file in files {
         let contents = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(&name);
-        hash.update((contents.len() as u64).to_le_bytes());
-        hash.update(&contents);
+        add(&file.strip_prefix(root).unwrap_or(&file).to_string_lossy(), &contents);
+    }
+    let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
+    for package in foreign_packages(&lock) {
+        add("Cargo.lock", package.as_bytes());
     }
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The packages of a `Cargo.lock` that are not of the workspace: of its own the sources count.
+fn foreign_packages(lock: &str) -> impl Iterator<Item = &str> {
+    lock.split("[[package]]").filter(|package| package.contains("\nsource = "))
 }
 
 /// Adds the files below a directory, which need not be there.
@@ -116,6 +127,15 @@ mod tests {
         assert_eq!(before, code(root.path()).unwrap());
         fs::write(root.path().join("crates/guest/src/lib.rs"), "//! More.").unwrap();
         assert_ne!(before, code(root.path()).unwrap());
+    }
+
+    #[test]
+    fn of_a_lock_only_the_packages_of_others_count() {
+        let lock = "version = 4\n\n[[package]]\nname = \"lab\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"serde\"\n\
+                    version = \"1.0.0\"\nsource = \"registry\"\n";
+        let packages: Vec<&str> = foreign_packages(lock).collect();
+        assert_eq!(packages.len(), 1);
+        assert!(packages[0].contains("serde"));
     }
 
     #[test]
