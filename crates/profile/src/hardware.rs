@@ -27,20 +27,23 @@ pub struct DiskHardware {
     pub qemu_controller: Option<String>,
     /// QEMU's device for the disk.
     pub qemu_disk: Option<String>,
-    /// What takes its place in a rehearsal, where QEMU has no such bus.
-    pub fallback: Option<DiskFallback>,
+    /// The firmware of QEMU's that can start from it; both can when absent. (Distributions build OVMF without VMware's
+    /// and LSI's controllers.)
+    pub qemu_boots: Option<FirmwareKind>,
+    /// What takes its place in a rehearsal, where QEMU has no such bus or cannot start from it.
+    pub fallback: Option<Fallback>,
 }
 
-/// A bus of QEMU's that takes the place of one that it lacks.
+/// A device of QEMU's that takes the place of another in a rehearsal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DiskFallback {
-    /// The Linux modules that reach a disk on it and the real bus does not need.
+pub struct Fallback {
+    /// The Linux modules that it needs and the real device does not.
     pub linux: Vec<String>,
-    /// QEMU's device for the controller, where the bus needs one.
+    /// QEMU's device for the controller, where one is needed.
     pub qemu_controller: Option<String>,
-    /// QEMU's device for the disk.
-    pub qemu_disk: String,
+    /// QEMU's device.
+    pub qemu: String,
 }
 
 /// A bus for CD-ROM drives. It shares places with the disks of the same bus.
@@ -82,17 +85,7 @@ pub struct NicHardware {
     /// QEMU's device for it.
     pub qemu: Option<String>,
     /// What takes its place in a rehearsal, where QEMU has no such card.
-    pub fallback: Option<NicFallback>,
-}
-
-/// A card of QEMU's that takes the place of one that it lacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NicFallback {
-    /// The Linux modules that drive it.
-    pub linux: Vec<String>,
-    /// QEMU's device for it.
-    pub qemu: String,
+    pub fallback: Option<Fallback>,
 }
 
 /// What QEMU has for a device.
@@ -102,8 +95,8 @@ pub struct Emulated<'a> {
     pub controller: Option<&'a str>,
     /// Its device.
     pub device: &'a str,
-    /// Whether that is another device, which merely takes the place.
-    pub stand_in: bool,
+    /// Where that is another device, which merely takes the place.
+    pub fallback: Option<&'a Fallback>,
 }
 
 /// A Linux module that a device needs, and the id by which the kernel asks for it.
@@ -155,52 +148,39 @@ impl Place {
 }
 
 impl DiskHardware {
-    /// What QEMU has for a disk on it; `None` for nothing that a guest could be started from.
-    pub fn emulated(&self) -> Option<Emulated<'_>> {
-        let own = self.qemu_disk.as_deref().map(|device| Emulated {
+    /// What QEMU has for a disk on it, on a machine of that firmware; `None` for nothing that a guest could be started from.
+    pub fn emulated(&self, firmware: FirmwareKind) -> Option<Emulated<'_>> {
+        let starts = self.qemu_boots.is_none_or(|kind| kind == firmware);
+        let own = self.qemu_disk.as_deref().filter(|_| starts).map(|device| Emulated {
             controller: self.qemu_controller.as_deref(),
             device,
-            stand_in: false,
+            fallback: None,
         });
-        let stand_in = self.fallback.as_ref().map(|fallback| Emulated {
-            controller: fallback.qemu_controller.as_deref(),
-            device: &fallback.qemu_disk,
-            stand_in: true,
-        });
-        own.or(stand_in)
+        own.or(self.fallback.as_ref().map(Fallback::emulated))
     }
 
     /// The modules that it needs with their ids, in the order in which they are loaded.
     pub fn modules(&self) -> impl Iterator<Item = NeededModule<'_>> {
         needed(&self.linux, &self.modalias)
-    }
-
-    /// The modules that only its stand-in needs.
-    pub fn fallback_modules(&self) -> &[String] {
-        self.fallback.as_ref().map(|fallback| fallback.linux.as_slice()).unwrap_or_default()
     }
 }
 
 impl NicHardware {
     /// What QEMU has for it.
     pub fn emulated(&self) -> Option<Emulated<'_>> {
-        let own = self.qemu.as_deref().map(|device| Emulated { controller: None, device, stand_in: false });
-        let stand_in = self.fallback.as_ref().map(|fallback| Emulated {
-            controller: None,
-            device: &fallback.qemu,
-            stand_in: true,
-        });
-        own.or(stand_in)
+        let own = self.qemu.as_deref().map(|device| Emulated { controller: None, device, fallback: None });
+        own.or(self.fallback.as_ref().map(Fallback::emulated))
     }
 
     /// The modules that it needs with their ids, in the order in which they are loaded.
     pub fn modules(&self) -> impl Iterator<Item = NeededModule<'_>> {
         needed(&self.linux, &self.modalias)
     }
+}
 
-    /// The modules that only its stand-in needs.
-    pub fn fallback_modules(&self) -> &[String] {
-        self.fallback.as_ref().map(|fallback| fallback.linux.as_slice()).unwrap_or_default()
+impl Fallback {
+    fn emulated(&self) -> Emulated<'_> {
+        Emulated { controller: self.qemu_controller.as_deref(), device: &self.qemu, fallback: Some(self) }
     }
 }
 
@@ -211,9 +191,12 @@ fn needed<'a>(modules: &'a [String], ids: &'a [String]) -> impl Iterator<Item = 
 impl Profile {
     /// Every Linux module that its hardware, or a stand-in for it, needs.
     pub fn linux_modules(&self) -> impl Iterator<Item = &str> {
-        let disks = self.disk.iter().flat_map(|disk| disk.linux.iter().chain(disk.fallback_modules()));
-        let nics = self.nic.iter().flat_map(|nic| nic.linux.iter().chain(nic.fallback_modules()));
-        disks.chain(nics).map(String::as_str)
+        let disks = self.disk.iter().map(|disk| (&disk.linux, &disk.fallback));
+        let nics = self.nic.iter().map(|nic| (&nic.linux, &nic.fallback));
+        let modules = disks.chain(nics).flat_map(|(own, fallback)| {
+            own.iter().chain(fallback.iter().flat_map(|fallback| &fallback.linux))
+        });
+        modules.map(String::as_str)
     }
 
     /// What it offers for disks on `bus`.

@@ -14,8 +14,7 @@ pub mod support;
 pub use builtin::{all, find, find_release};
 pub use grade::Grade;
 pub use hardware::{
-    CdromHardware, DiskFallback, DiskHardware, Emulated, FirmwareKind, NeededModule, NicFallback,
-    NicHardware, Place,
+    CdromHardware, DiskHardware, Emulated, Fallback, FirmwareKind, NeededModule, NicHardware, Place,
 };
 pub use packing::{Container, DiskKind, Packing};
 pub use rehearsal::{Machines, Rehearsal};

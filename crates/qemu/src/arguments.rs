@@ -269,6 +269,7 @@ fn text(path: &Path) -> Result<&str> {
 mod tests {
     use super::*;
     use crate::vm::Port;
+    use profile::FirmwareKind;
 
     fn line(vm: &Vm) -> String {
         arguments(vm, Path::new("/run/a,b"), true).unwrap().join(" ")
@@ -307,7 +308,7 @@ mod tests {
     fn profiles_become_devices() {
         let esxi = profile::find("esxi").unwrap();
         let mut vm = vm();
-        vm.disks.push(Disk::on(&esxi.disk[0], Backend::raw("/d")).unwrap());
+        vm.disks.push(Disk::on(&esxi.disk[0], FirmwareKind::Bios, Backend::raw("/d")).unwrap());
         vm.nics.push(Nic::on(&esxi.nic[0], Some("00:50:56:01:02:03".parse().unwrap())).unwrap());
         let line = line(&vm);
         assert!(line.contains("-device pvscsi,id=ctl0"), "{line}");

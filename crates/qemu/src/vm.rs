@@ -4,7 +4,7 @@ use crate::accelerator::Accelerator;
 use crate::error::{Error, Result};
 use crate::firmware::Uefi;
 use machine::MacAddress;
-use profile::{DiskHardware, NicHardware};
+use profile::{DiskHardware, FirmwareKind, NicHardware};
 use std::path::PathBuf;
 
 /// A machine that QEMU is to run.
@@ -134,12 +134,12 @@ impl Disk {
         }
     }
 
-    /// A disk on a hypervisor's hardware, or on what takes its place.
+    /// A disk on a hypervisor's hardware, or on what takes its place, in a machine of that firmware.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when QEMU has no such hardware.
-    pub fn on(hardware: &DiskHardware, backend: Backend) -> Result<Self> {
-        let emulated = hardware.emulated().ok_or_else(|| Error::Unsupported {
+    pub fn on(hardware: &DiskHardware, firmware: FirmwareKind, backend: Backend) -> Result<Self> {
+        let emulated = hardware.emulated(firmware).ok_or_else(|| Error::Unsupported {
             reason: format!("QEMU has no disk on the bus {:?}", hardware.bus),
         })?;
         Ok(Self { controller: emulated.controller.map(Into::into), ..Self::new(emulated.device, backend) })

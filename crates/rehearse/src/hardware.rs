@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::evidence::Hardware;
 use crate::xen;
 use machine::{Disk, Firmware, Machine, Nic};
-use profile::{Profile, Rehearsal};
+use profile::{Emulated, FirmwareKind, NicHardware, Profile, Rehearsal};
 use qemu::{Accelerator, Backend, Boot, Port, Vm};
 use std::path::Path;
 
@@ -27,8 +27,9 @@ pub(crate) fn vm(
     backends: Vec<Backend>,
     nvram: Option<&Path>,
 ) -> Result<Vm, Error> {
+    let firmware = FirmwareKind::from(&machine.firmware);
     let kind = profile
-        .qemu_machine((&machine.firmware).into())
+        .qemu_machine(firmware)
         .ok_or_else(|| Error::NotRehearsable { profile: profile.id.clone() })?;
     if backends.len() != machine.disks.len() {
         return Err(Error::Disks { stated: machine.disks.len(), given: backends.len() });
@@ -45,7 +46,7 @@ pub(crate) fn vm(
     // A first boot may reset the guest once; many resets are noticed.
     vm.no_reboot = false;
     for (index, (stated, backend)) in machine.disks.iter().zip(backends).enumerate() {
-        vm.disks.push(disk(stated, boot_index(&machine.disks, index), backend, profile)?);
+        vm.disks.push(disk(stated, firmware, boot_index(&machine.disks, index), backend, profile)?);
     }
     for stated in &machine.nics {
         vm.nics.push(nic(stated, profile)?);
@@ -83,14 +84,20 @@ fn boot_index(disks: &[Disk], index: usize) -> u32 {
     u32::try_from(before).unwrap_or(u32::MAX)
 }
 
-fn disk(stated: &Disk, boot_index: u32, backend: Backend, profile: &Profile) -> Result<qemu::Disk, Error> {
+fn disk(
+    stated: &Disk,
+    firmware: FirmwareKind,
+    boot_index: u32,
+    backend: Backend,
+    profile: &Profile,
+) -> Result<qemu::Disk, Error> {
     let bus = stated.attachment.bus;
     let hardware = profile.disk_hardware(bus).ok_or_else(|| Error::Bus {
         disk: stated.id.clone(),
         bus,
         profile: profile.id.clone(),
     })?;
-    let mut disk = qemu::Disk::on(hardware, backend).map_err(Error::Qemu)?;
+    let mut disk = qemu::Disk::on(hardware, firmware, backend).map_err(Error::Qemu)?;
     disk.boot_index = Some(boot_index);
     disk.serial = stated.serial.clone();
     // QEMU has no read-only ATA disk.
@@ -112,8 +119,10 @@ pub(crate) fn not_emulated(machine: &Machine, profile: &Profile) -> Option<Strin
     if let Some(Rehearsal::Xen { .. }) = &profile.rehearsal {
         return xen::not_emulated(machine);
     }
+    let firmware = FirmwareKind::from(&machine.firmware);
     let disk = machine.disks.iter().find(|disk| {
-        profile.disk_hardware(disk.attachment.bus).is_some_and(|hardware| hardware.emulated().is_none())
+        let hardware = profile.disk_hardware(disk.attachment.bus);
+        hardware.is_some_and(|hardware| hardware.emulated(firmware).is_none())
     });
     let nic = machine
         .nics
@@ -125,15 +134,18 @@ pub(crate) fn not_emulated(machine: &Machine, profile: &Profile) -> Option<Strin
 
 /// The devices that only a stand-in was there for, by their names in the machine.
 fn stand_ins(machine: &Machine, profile: &Profile) -> Vec<String> {
-    let disks = machine.disks.iter().filter(|disk| {
-        let emulated = profile.disk_hardware(disk.attachment.bus).and_then(|hardware| hardware.emulated());
-        emulated.is_some_and(|emulated| emulated.stand_in)
+    let firmware = FirmwareKind::from(&machine.firmware);
+    let disks = machine.disks.iter().map(|disk| {
+        let hardware = profile.disk_hardware(disk.attachment.bus);
+        (&disk.id, hardware.and_then(|hardware| hardware.emulated(firmware)))
     });
-    let nics = machine.nics.iter().filter(|nic| {
-        let emulated = profile.nic_hardware(&nic.model).and_then(|hardware| hardware.emulated());
-        emulated.is_some_and(|emulated| emulated.stand_in)
+    let nics = machine.nics.iter().map(|nic| {
+        let hardware = profile.nic_hardware(&nic.model);
+        (&nic.id, hardware.and_then(NicHardware::emulated))
     });
-    disks.map(|disk| disk.id.clone()).chain(nics.map(|nic| nic.id.clone())).collect()
+    let is_stand_in =
+        |emulated: Option<Emulated<'_>>| emulated.is_some_and(|device| device.fallback.is_some());
+    disks.chain(nics).filter(|(_, emulated)| is_stand_in(*emulated)).map(|(id, _)| id.clone()).collect()
 }
 
 /// The machine as the evidence states it.

@@ -1,8 +1,8 @@
 //! What a recipe has to know of where the guest goes.
 
 use crate::inspect::LinuxNames;
-use machine::{Bus, Disk, Firmware, Machine, Nic};
-use profile::Profile;
+use machine::{Bus, Disk, Machine, Nic};
+use profile::{FirmwareKind, Profile};
 use std::collections::BTreeMap;
 
 /// Where a guest goes.
@@ -20,8 +20,8 @@ pub struct Target {
     pub renamed: BTreeMap<String, String>,
     /// Linux's names of the whole disks as they will be, in their order.
     pub disk_names: Vec<String>,
-    /// Whether UEFI starts it.
-    pub uefi: bool,
+    /// What starts it.
+    pub firmware: FirmwareKind,
 }
 
 impl Target {
@@ -43,7 +43,7 @@ impl Target {
             old_nics: source.nics.clone(),
             renamed,
             disk_names: new,
-            uefi: matches!(target.firmware, Firmware::Uefi(_)),
+            firmware: (&target.firmware).into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::script;
 use crate::tool::say;
 use crate::tree::unpack;
 use crate::{LabError, Recipe, Result};
+use profile::FirmwareKind;
 use qemu::{Backend, Binary, Boot, Console, Disk, Nic, Port, Process, Vm, Waited};
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -124,7 +125,8 @@ fn vm(recipe: &Recipe, binary: &Binary, parts: &Path, carrier: &Path, raw: &Path
     let disk = |file: PathBuf, serial: &str| -> qemu::Result<Disk> {
         let hardware = profile::find(facts.profile).and_then(|profile| profile.disk_hardware(facts.bus));
         let mut disk = match hardware {
-            Some(hardware) => Disk::on(hardware, Backend::raw(file))?,
+            // Its kernel is started without a firmware.
+            Some(hardware) => Disk::on(hardware, FirmwareKind::Bios, Backend::raw(file))?,
             None => Disk::new("ide-hd", Backend::raw(file)),
         };
         disk.serial = Some(serial.to_owned());

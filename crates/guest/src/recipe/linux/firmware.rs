@@ -3,6 +3,7 @@
 use super::{Conversion, during};
 use crate::fs::{FileKind, GuestFs, Result};
 use crate::recipe::RecipeError;
+use profile::FirmwareKind;
 
 const STEP: &str = "provide UEFI's fallback boot loader";
 const LOADERS: &str = "/boot/efi/EFI";
@@ -16,7 +17,9 @@ const MAX_LOADER: u64 = 64 << 20;
 /// Copies the distribution's boot loader to where UEFI looks for one when it knows no other (UEFI Specification 2.10,
 /// section 3.5.1.1), unless something is there.
 pub(super) fn provide_fallback(conversion: &mut Conversion<'_>) -> std::result::Result<(), RecipeError> {
-    if !conversion.target.uefi || conversion.mounter.tree().exists(FALLBACK).map_err(during(STEP))? {
+    if conversion.target.firmware == FirmwareKind::Bios
+        || conversion.mounter.tree().exists(FALLBACK).map_err(during(STEP))?
+    {
         return Ok(());
     }
     let Some(copies) = find(conversion.mounter.tree()).map_err(during(STEP))? else { return Ok(()) };

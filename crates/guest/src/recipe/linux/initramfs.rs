@@ -65,9 +65,10 @@ pub(super) fn wanted(conversion: &Conversion<'_>) -> Result<Vec<String>, RecipeE
 /// The modules for what takes the place of those buses in a rehearsal, as far as the kernel has them: a few hundred KiB that
 /// do nothing on the target.
 fn for_stand_ins(conversion: &Conversion<'_>, kernel: &Kernel) -> Vec<String> {
-    let buses = conversion.target.disk_buses.iter();
-    let hardware = buses.filter_map(|bus| conversion.target.profile.disk_hardware(*bus));
-    let modules = hardware.flat_map(|hardware| hardware.fallback_modules());
+    let target = conversion.target;
+    let hardware = target.disk_buses.iter().filter_map(|bus| target.profile.disk_hardware(*bus));
+    let fallbacks = hardware.filter_map(|hardware| hardware.emulated(target.firmware)?.fallback);
+    let modules = fallbacks.flat_map(|fallback| &fallback.linux);
     modules.filter(|module| kernel.lacks([*module]).is_empty()).cloned().collect()
 }
 

@@ -103,7 +103,10 @@ fn needs_control(guest: &Recipe, target: &Profile) -> bool {
     // Where a hypervisor has the bus that the guest was on, its disk stays there.
     let kept =
         |hardware: &&DiskHardware| target.keeps_hardware && hardware.bus == guest.origin.described_bus();
-    let offered = || target.disks_for(firmware).filter(|hardware| hardware.qemu_disk.is_some());
+    let is_real = |hardware: &&DiskHardware| {
+        hardware.emulated(firmware).is_some_and(|emulated| emulated.fallback.is_none())
+    };
+    let offered = || target.disks_for(firmware).filter(is_real);
     let Some(hardware) = offered().find(kept).or_else(|| offered().next()) else {
         return false;
     };
