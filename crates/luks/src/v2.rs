@@ -82,3 +82,39 @@ impl Segment {
         Ok(self.offset..self.offset + (end - self.offset) / self.sector * self.sector)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_is_named_again_and_again_is_not_tried_for_ever() {
+        let json = format!(
+            r#"{{
+                "keyslots": {{"0": {{
+                    "type": "luks2", "key_size": 32, "af": {{"type": "luks1", "stripes": 1, "hash": "sha256"}},
+                    "area": {{"type": "raw", "offset": "0", "encryption": "aes-xts-plain64", "key_size": 32}},
+                    "kdf": {{"type": "pbkdf2", "hash": "sha256", "iterations": 1, "salt": "AAAA"}}
+                }}}},
+                "segments": {{"0": {{
+                    "type": "crypt", "offset": "0", "size": "dynamic", "encryption": "aes-xts-plain64"
+                }}}},
+                "digests": {{"0": {{
+                    "type": "pbkdf2", "keyslots": [{}], "segments": ["0"],
+                    "hash": "sha256", "iterations": 1, "salt": "AAAA", "digest": "AAAAAAAAAAAAAAAAAAAAAA=="
+                }}}},
+                "config": {{}}
+            }}"#,
+            vec!["\"0\""; 1000].join(",")
+        );
+        let metadata = Metadata::parse(json.as_bytes()).unwrap();
+        let mut reads = 0;
+        let mut read = |_, length| {
+            reads += 1;
+            Ok::<_, ()>(vec![0; length])
+        };
+        let unlocked = unlock(&metadata, 1 << 20, &mut read, &[Secret::new(*b"wrong")]);
+        assert!(matches!(unlocked, Err(Error::Refused(Reason::Secret))));
+        assert_eq!(reads, 32);
+    }
+}

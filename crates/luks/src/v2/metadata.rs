@@ -10,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+/// The most slots that a volume has (cryptsetup's `LUKS2_KEYSLOTS_MAX`).
+const MAX_SLOTS: usize = 32;
 /// Lengths of keys in bytes that some cipher takes.
 const KEYS: std::ops::RangeInclusive<usize> = 16..=64;
 
@@ -185,9 +187,9 @@ impl Metadata {
         found.ok_or(absurd("has no digest of its key"))
     }
 
-    /// The slots that hold the key of a digest.
+    /// The slots that hold the key of a digest, [`MAX_SLOTS`] at most: each costs the reading of its area.
     pub(super) fn keyslots_of<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a Keyslot> {
-        digest.keyslots.iter().filter_map(|name| self.keyslots.get(name))
+        digest.keyslots.iter().take(MAX_SLOTS).filter_map(|name| self.keyslots.get(name))
     }
 }
 
