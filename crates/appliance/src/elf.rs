@@ -1,5 +1,5 @@
 //! 64-bit little-endian ELF files ("System V Application Binary Interface"): kernels, programs and libraries, as far as
-//! they are looked into here. Whatever does not fit is `None`.
+//! they are looked into here. Whatever does not fit is `None`. A kernel may be a guest's own, and hostile.
 
 /// Program headers ("System V Application Binary Interface", "Program Header"): their types, and where their fields are.
 pub(crate) const PT_LOAD: u32 = 1;
@@ -9,6 +9,9 @@ const P_OFFSET: usize = 0x08;
 const P_VADDR: usize = 0x10;
 pub(crate) const P_FILESZ: usize = 0x20;
 
+/// More program headers than any kernel, program or library has. Each may claim the whole file.
+const MOST_HEADERS: usize = 64;
+
 /// A program header of an ELF image, and what of the file it is about.
 pub(crate) struct Segment {
     pub(crate) header: usize,
@@ -17,13 +20,16 @@ pub(crate) struct Segment {
     address: u64,
 }
 
-/// The segments of one type of a 64-bit little-endian ELF image; `None` when it is none, or cut off.
+/// The segments of one type of a 64-bit little-endian ELF image; `None` when it is none, cut off, or has more than any.
 pub(crate) fn segments(elf: &[u8], kind: u32) -> Option<Vec<Segment>> {
     if slice(elf, 0, 6)? != b"\x7fELF\x02\x01" {
         return None;
     }
     let table = usize::try_from(u64_at(elf, 0x20)?).ok()?;
     let (size, count) = (usize::from(u16_at(elf, 0x36)?), usize::from(u16_at(elf, 0x38)?));
+    if count > MOST_HEADERS {
+        return None;
+    }
     let mut segments = Vec::new();
     for index in 0..count {
         let header = table.checked_add(index * size)?;
@@ -132,6 +138,16 @@ pub(crate) mod tests {
         for length in 0..elf.len() {
             has_xen_note(&elf[..length], PV_ENTRY);
         }
+    }
+
+    #[test]
+    fn an_image_with_more_headers_than_any_is_none() {
+        // Each header is the same, and its notes are the file: they would be walked tens of thousands of times.
+        let mut elf = elf_with_note(PV_ENTRY);
+        elf[0x36..0x3a].copy_from_slice(&[0, 0, 0xff, 0xff]);
+        assert!(segments(&elf, PT_NOTE).is_none());
+        elf[0x38..0x3a].copy_from_slice(&[MOST_HEADERS as u8, 0]);
+        assert_eq!(segments(&elf, PT_NOTE).unwrap().len(), MOST_HEADERS);
     }
 
     #[test]
