@@ -1,17 +1,21 @@
-//! Kernel images and modules, as distributions compress them. They are the host's own files; sizes are bounded all the
-//! same.
+//! Kernel images and modules, as distributions compress them: the host's own, and kernels of guests, which are hostile. What
+//! comes out is bounded, and so is the memory that it takes.
 
 use std::io::{Error, ErrorKind, Read, Result};
 
 /// The largest kernel or module, decompressed. A kernel with debugging information has 100 MiB.
 const LARGEST: u64 = 512 << 20;
+/// The memory that a decoder of xz may use; the kernel's build asks for half of it.
+const XZ_MEMORY: u64 = 256 << 20;
 
 /// Decompresses gzip, xz, zstd or LZ4 by its magic number; `None` for anything else. What follows the compressed data
 /// is left alone.
 pub(crate) fn decompress(bytes: &[u8]) -> Option<Result<Vec<u8>>> {
     Some(match bytes {
         [0x1f, 0x8b, ..] => bounded(flate2::bufread::GzDecoder::new(bytes)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => bounded(liblzma::bufread::XzDecoder::new(bytes)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0)
+            .map_err(Error::from)
+            .and_then(|stream| bounded(liblzma::bufread::XzDecoder::new_stream(bytes, stream))),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::stream::read::Decoder::with_buffer(bytes)
             .and_then(|decoder| bounded(decoder.single_frame())),
         [0x02, 0x21, 0x4c, 0x18, rest @ ..] => lz4_legacy(rest),
@@ -82,6 +86,21 @@ mod tests {
             bytes.extend_from_slice(&(contents.len() as u32).to_le_bytes());
             assert!(decompress(&bytes).unwrap().unwrap() == contents, "{command:?}");
         }
+    }
+
+    #[test]
+    fn an_absurd_dictionary_of_xz_is_refused() {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        encoder.write_all(b"\x7fELF").unwrap();
+        let mut bytes = encoder.finish().unwrap();
+        assert!(decompress(&bytes).unwrap().is_ok());
+        // The header of the first block (".xz File Format", section 3.1) with a dictionary of 4 GiB.
+        assert_eq!(bytes[12..16], [2, 0, 0x21, 1]);
+        bytes[16] = 40;
+        let mut sum = flate2::Crc::new();
+        sum.update(&bytes[12..20]);
+        bytes[20..24].copy_from_slice(&sum.sum().to_le_bytes());
+        assert!(decompress(&bytes).unwrap().is_err());
     }
 
     #[test]
