@@ -44,7 +44,7 @@ pub(super) fn without_filters(text: &str, target: &Target) -> String {
         let mut setting = vec![line];
         if is_filter(line) {
             // A list may go on over several lines.
-            while setting.last().is_some_and(|line| !line.contains(']')) {
+            while setting.last().is_some_and(|line| !ends_list(line)) {
                 let Some(line) = lines.next() else { break };
                 setting.push(line);
             }
@@ -56,6 +56,11 @@ pub(super) fn without_filters(text: &str, target: &Target) -> String {
         }
     }
     out
+}
+
+/// Whether a list's bracket closes in a line; one in quotes is a pattern's, as in `"a|/dev/sd[ab]|"`.
+fn ends_list(line: &str) -> bool {
+    line.split('"').step_by(2).any(|outside| outside.contains(']'))
 }
 
 fn is_filter(line: &str) -> bool {
@@ -100,6 +105,10 @@ mod tests {
         assert_eq!(without_filters(expected, &target()), expected);
         let other = "filter = [ \"r|/dev/cdrom|\" ]\n";
         assert_eq!(without_filters(other, &target()), other);
+        // A bracket in a pattern ends no list.
+        let class = "filter = [ \"a|/dev/sd[ab]|\",\n\"r|.*|\" ]\nindex = 1\n";
+        let expected = "# anyvisor: filter = [ \"a|/dev/sd[ab]|\",\n# anyvisor: \"r|.*|\" ]\nindex = 1\n";
+        assert_eq!(without_filters(class, &target()), expected);
         // A list without an end is one to the end of the file.
         assert_eq!(
             without_filters("filter = [ \"a|/dev/sda|\"", &target()),
