@@ -70,9 +70,9 @@ fn with_consoles(line: &str, variables: &[&str], consoles: &[String]) -> String 
             .any(|word| word.strip_prefix("console=").is_some_and(|own| own.split(',').next() == Some(name)))
     };
     let mut missing: Vec<&str> = consoles.iter().map(String::as_str).filter(|name| !known(name)).collect();
-    let first = arguments.find("console=");
+    let first = named(arguments).next();
     let is_other = |name: &&&str| known(name) && !consoles.iter().any(|own| own == **name);
-    let only_foreign = arguments.matches("console=").count() == FOREIGN.iter().filter(is_other).count();
+    let only_foreign = named(arguments).count() == FOREIGN.iter().filter(is_other).count();
     // The display is the kernel's console when none is named, and has to be named beside another.
     if (first.is_none() && !missing.is_empty()) || (first.is_some() && only_foreign) {
         missing.push(DISPLAY);
@@ -83,6 +83,15 @@ fn with_consoles(line: &str, variables: &[&str], consoles: &[String]) -> String 
     let words: String = missing.iter().map(|name| format!("console={name} ")).collect();
     let (before, after) = arguments.split_at(first.unwrap_or(0));
     format!("{head}{before}{words}{after}")
+}
+
+/// Where consoles are named: `console=` at a word's start, for `netconsole=` is none.
+fn named(arguments: &str) -> impl Iterator<Item = usize> {
+    let starts = |at: &usize| {
+        let before = arguments.get(..*at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|c| c.is_whitespace() || matches!(c, '"' | '\''))
+    };
+    arguments.match_indices("console=").map(|(at, _)| at).filter(starts)
 }
 
 /// Where the arguments of a command line start: behind the `root=` of a line that has one, or at the start of the value of
@@ -130,6 +139,10 @@ mod tests {
             (
                 "options console=ttyS0 root=LABEL=a ro\n",
                 "options console=hvc0 console=ttyS0 root=LABEL=a ro\n",
+            ),
+            (
+                "options root=/dev/sda1 netconsole=@/eth0,@10.0.0.1/\n",
+                "options root=/dev/sda1 console=hvc0 console=tty0 netconsole=@/eth0,@10.0.0.1/\n",
             ),
             ("GRUB_CMDLINE_LINUX=\"\"\n", "GRUB_CMDLINE_LINUX=\"console=hvc0 console=tty0 \"\n"),
             ("GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n"),
