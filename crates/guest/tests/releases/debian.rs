@@ -11,7 +11,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 3).unwrap()
 }
 
-const UBUNTU_18: Release = Release {
+pub(crate) const UBUNTU_18: Release = Release {
     id: "ubuntu-18.04",
     kernel: "4.15.0-213-generic",
     modules: MODULES,

@@ -117,3 +117,20 @@ fn what_is_at_home_starts_again_where_it_came_from() {
         assert!(edits.is_empty(), "{} changes when it is converted again: {edits:?}", release.id);
     }
 }
+
+#[test]
+fn a_kernel_without_an_initramfs_finds_its_root_itself() {
+    let release = Release {
+        builtin: "kernel/drivers/virtio/virtio_pci.ko\nkernel/drivers/block/virtio_blk.ko\n\
+                  kernel/drivers/scsi/scsi_mod.ko\nkernel/drivers/scsi/sd_mod.ko\n",
+        initramfs: "/srv/initramfs-of-another",
+        ..debian::UBUNTU_18
+    };
+    let (mut tree, ..) = convert(tree(&release));
+    let mut text =
+        |path: &str| String::from_utf8(guest::fs::GuestFs::read(&mut tree, path, 1 << 20).unwrap()).unwrap();
+    let entry = text("/boot/grub/grub.cfg");
+    assert!(entry.contains(" root=PARTUUID=1ab00d12-02 ro"), "{entry}");
+    let fstab = text("/etc/fstab");
+    assert!(fstab.starts_with("UUID="), "{fstab}");
+}

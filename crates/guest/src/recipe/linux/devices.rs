@@ -142,6 +142,11 @@ impl<'a> Conversion<'a> {
             Some(Flavour::Mkinitrd) => Spelling::Path,
             _ => Spelling::Tag,
         };
-        Names { inspection: self.inspection, target: self.target, spelling }
+        let newest = self.inspection.kernels.first();
+        let on_command_lines = match newest.is_some_and(|kernel| kernel.initramfs.is_none()) {
+            true => Spelling::Kernel,
+            false => spelling,
+        };
+        Names { inspection: self.inspection, target: self.target, spelling, on_command_lines }
     }
 }

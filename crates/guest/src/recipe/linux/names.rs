@@ -35,6 +35,8 @@ pub(super) enum Spelling {
     Tag,
     /// `/dev/disk/by-uuid/…`, for programs that take nothing but paths.
     Path,
+    /// `PARTUUID=…`, or the name on the target: all that a kernel without an initramfs finds its root by.
+    Kernel,
 }
 
 /// The names that a target changes.
@@ -42,6 +44,8 @@ pub(super) struct Names<'a> {
     pub(super) inspection: &'a Inspection,
     pub(super) target: &'a Target,
     pub(super) spelling: Spelling,
+    /// How they are spelt on a kernel's command line.
+    pub(super) on_command_lines: Spelling,
 }
 
 /// A text with its names replaced, and the names that could not be.
@@ -85,37 +89,43 @@ impl Names<'_> {
     }
 
     /// The stable name of `device`, when its own will change.
-    fn stable(&self, device: &str, unresolved: &mut Vec<String>) -> Option<String> {
+    fn stable(&self, device: &str, spelling: Spelling, unresolved: &mut Vec<String>) -> Option<String> {
         if !self.changes(device) {
             return None;
         }
         let volumes = &self.inspection.volumes;
         let volume = find_volume(device, volumes)
             .or_else(|| find_by_hardware(device, &self.inspection.hardware_names, volumes));
-        let stable = volume.and_then(|id| self.identifier(id));
+        let stable = volume.and_then(|id| self.identifier(id, spelling));
         if stable.is_none() {
             unresolved.push(device.into());
         }
         stable
     }
 
-    fn identifier(&self, id: VolumeId) -> Option<String> {
+    fn identifier(&self, id: VolumeId, spelling: Spelling) -> Option<String> {
         let volume = self.inspection.volume(id)?;
         let own = volume.content.as_ref().and_then(|content| content.uuid.as_deref());
         let (tag, directory, uuid) = match (own, &volume.origin) {
+            (_, Origin::Partition { uuid: Some(uuid), .. }) if spelling == Spelling::Kernel => {
+                ("PARTUUID", "by-partuuid", uuid.as_str())
+            }
+            (_, Origin::Disk { disk }) if spelling == Spelling::Kernel => {
+                return self.target.disk_names.get(*disk as usize).map(|name| format!("/dev/{name}"));
+            }
             (Some(uuid), _) => ("UUID", "by-uuid", uuid),
             (None, Origin::Partition { uuid: Some(uuid), .. }) => ("PARTUUID", "by-partuuid", uuid.as_str()),
             _ => return None,
         };
-        Some(match self.spelling {
-            Spelling::Tag => format!("{tag}={uuid}"),
+        Some(match spelling {
+            Spelling::Tag | Spelling::Kernel => format!("{tag}={uuid}"),
             Spelling::Path => format!("/dev/disk/{directory}/{uuid}"),
         })
     }
 
     fn replace_field(&self, line: &str, number: usize, unresolved: &mut Vec<String>) -> String {
         let Some(field) = line.split_whitespace().nth(number) else { return line.into() };
-        match self.stable(field, unresolved) {
+        match self.stable(field, self.spelling, unresolved) {
             // The first field of that text: in these files, fields before it are no device names.
             Some(stable) => line.replacen(field, &stable, 1),
             None => line.into(),
@@ -131,7 +141,7 @@ impl Names<'_> {
             let assignment = before.trim_end_matches(['"', '\'']);
             let counts = KEYS.iter().any(|key| assignment.strip_suffix(key).is_some_and(ends_word));
             out.push_str(before);
-            match counts.then(|| self.stable(device, unresolved)).flatten() {
+            match counts.then(|| self.stable(device, self.on_command_lines, unresolved)).flatten() {
                 Some(stable) => out.push_str(&stable),
                 None => out.push_str(device),
             }
@@ -143,7 +153,7 @@ impl Names<'_> {
     fn replace_argument(&self, line: &str, unresolved: &mut Vec<String>) -> String {
         let mut words = line.split_whitespace();
         let (Some(command), Some(device)) = (words.next(), words.next_back()) else { return line.into() };
-        match COMMANDS.contains(&command).then(|| self.stable(device, unresolved)).flatten() {
+        match COMMANDS.contains(&command).then(|| self.stable(device, self.spelling, unresolved)).flatten() {
             Some(stable) => line.replacen(device, &stable, 1),
             None => line.into(),
         }
