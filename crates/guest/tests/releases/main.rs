@@ -134,3 +134,15 @@ fn a_kernel_without_an_initramfs_finds_its_root_itself() {
     let fstab = text("/etc/fstab");
     assert!(fstab.starts_with("UUID="), "{fstab}");
 }
+
+#[test]
+fn without_cards_in_the_configuration_there_are_no_rules_for_them() {
+    let rules = "/etc/udev/rules.d/70-persistent-net.rules";
+    let is_kept = |(path, _): &&(&str, &str)| !path.contains("/ifcfg-") && *path != rules;
+    let mut files: Vec<_> = redhat::RHEL_6.files.iter().filter(is_kept).copied().collect();
+    files.push(("/lib/udev/rules.d/75-persistent-net-generator.rules", ""));
+    let release = Release { files: files.leak(), ..redhat::RHEL_6 };
+    let (mut tree, converted, _) = convert(tree(&release));
+    assert!(!guest::fs::GuestFs::exists(&mut tree, rules).unwrap());
+    assert!(!converted.notes.iter().any(|note| note.contains(rules)), "{:?}", converted.notes);
+}

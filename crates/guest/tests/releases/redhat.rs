@@ -114,7 +114,7 @@ ONBOOT=yes
     ],
 };
 
-const RHEL_6: Release = Release {
+pub(crate) const RHEL_6: Release = Release {
     id: "rhel-6",
     kernel: "2.6.32-754.el6.x86_64",
     modules: MODULES,

@@ -64,6 +64,10 @@ fn write_rules(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<(
             pin.mac, pin.name
         ));
     }
+    // There may be no file, and no rule for one.
+    if after == before {
+        return Ok(());
+    }
     if conversion.editor().put(RULES, after.as_bytes(), 0o644).map_err(during(STEP))? {
         conversion.note(format!("{RULES} names cards by their addresses"));
         for pin in pins.iter().filter(|pin| !known.iter().any(|(_, mac)| *mac == pin.mac)) {
