@@ -32,6 +32,12 @@ impl<'a> Editor<'a> {
         Ok(true)
     }
 
+    /// Writes `after` where it differs from `before`, the text that was read of a file or none; answers whether it does. A file
+    /// whose text stays keeps its bytes, which need not be UTF-8.
+    pub(super) fn replace_text(&mut self, path: &str, before: &str, after: &str) -> Result<bool> {
+        if before == after { Ok(false) } else { self.put(path, after.as_bytes(), 0o644) }
+    }
+
     /// Makes sure that a symbolic link is there; answers whether that was a change.
     pub(super) fn link(&mut self, target: &str, path: &str) -> Result<bool> {
         if self.fs.read_link(path).is_ok_and(|now| now == target) {

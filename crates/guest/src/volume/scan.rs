@@ -104,7 +104,8 @@ fn scan_raid(scan: &mut Scan) -> block::Result<()> {
         if array.found < array.wanted || array.left_out > 0 {
             scan.notes.push(format!(
                 "{name}: {} of {} members are in sync; what is out of date or spare is not written, and has to be added \
-                 again in the guest",
+                 again in the guest as if it were new (mdadm --zero-superblock, then --add): a write-intent bitmap \
+                 knows nothing of a conversion's changes",
                 array.found, array.wanted
             ));
         }

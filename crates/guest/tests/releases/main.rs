@@ -12,9 +12,11 @@ mod suse;
 
 use guest::fs::memory::MemoryTree;
 use guest::fs::recording::{Edit, Recording};
+use guest::fs::{MountMode, Mounter};
 use guest::initramfs::{self, drivers};
 use guest::inspect::inspect;
 use guest::recipe::{Converted, Target, find};
+use guest::volume::VolumeId;
 use guest_tree::{Release, machine, tree, volumes};
 use std::fmt::Write;
 
@@ -145,4 +147,17 @@ fn without_cards_in_the_configuration_there_are_no_rules_for_them() {
     let (mut tree, converted, _) = convert(tree(&release));
     assert!(!guest::fs::GuestFs::exists(&mut tree, rules).unwrap());
     assert!(!converted.notes.iter().any(|note| note.contains(rules)), "{:?}", converted.notes);
+}
+
+#[test]
+fn a_file_that_is_no_utf_8_keeps_its_bytes() {
+    let texts = [("/etc/crypttab", &b"# Schl\xfcssel\n"[..]), ("/etc/kernel/cmdline", b"quiet \xfc\n")];
+    let mut tree = tree(&debian::UBUNTU_18);
+    tree.mount(VolumeId(1), "/", MountMode::ReadWrite, None).unwrap();
+    texts.iter().for_each(|(path, bytes)| tree.put(path, *bytes).unwrap());
+    tree.unmount_all().unwrap();
+    let (mut tree, ..) = convert(tree);
+    for (path, bytes) in texts {
+        assert_eq!(guest::fs::GuestFs::read(&mut tree, path, 1 << 20).unwrap(), bytes, "{path}");
+    }
 }

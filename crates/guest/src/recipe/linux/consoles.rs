@@ -51,7 +51,7 @@ pub(super) fn name_consoles(conversion: &mut Conversion<'_>) -> Result<(), Recip
                 conversion.note(format!("{path} has no room for the target's consoles"));
                 continue;
             };
-            if conversion.editor().put(&path, after.as_bytes(), 0o644).map_err(during(STEP))? {
+            if conversion.editor().replace_text(&path, &before, &after).map_err(during(STEP))? {
                 conversion.note(format!("{path} names a console that the target has"));
             }
         }

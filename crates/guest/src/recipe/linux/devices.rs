@@ -87,7 +87,7 @@ fn replace_in_file(conversion: &mut Conversion<'_>, path: &str, place: Place) ->
     };
     match after {
         Some(after) => {
-            if conversion.editor().put(path, after.as_bytes(), 0o644).map_err(during(STEP))? {
+            if conversion.editor().replace_text(path, &before, &after).map_err(during(STEP))? {
                 conversion.note(format!("{path} names disks in a way that holds on the target"));
                 if place == Place::Filters {
                     conversion.undo(format!("sed -i 's/^{}//' {path}", lvm::MARK));

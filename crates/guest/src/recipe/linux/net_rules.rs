@@ -64,11 +64,7 @@ fn write_rules(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<(
             pin.mac, pin.name
         ));
     }
-    // There may be no file, and no rule for one.
-    if after == before {
-        return Ok(());
-    }
-    if conversion.editor().put(RULES, after.as_bytes(), 0o644).map_err(during(STEP))? {
+    if conversion.editor().replace_text(RULES, &before, &after).map_err(during(STEP))? {
         conversion.note(format!("{RULES} names cards by their addresses"));
         for pin in pins.iter().filter(|pin| !known.iter().any(|(_, mac)| *mac == pin.mac)) {
             conversion.undo(format!("sed -i '/{}/d' {RULES}", pin.mac));
@@ -143,7 +139,7 @@ fn name_drivers(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<
         _ => line.to_string(),
     };
     let after: String = before.split_inclusive('\n').map(with_driver).collect();
-    if conversion.editor().put(MODPROBE, after.as_bytes(), 0o644).map_err(during(STEP))? {
+    if conversion.editor().replace_text(MODPROBE, &before, &after).map_err(during(STEP))? {
         conversion.note(format!("{MODPROBE} names the drivers of the target's network cards"));
     }
     Ok(())

@@ -141,8 +141,9 @@ fn replace_addresses(conversion: &mut Conversion<'_>) -> Result<(), RecipeError>
         let Some(before) = read_text(conversion.mounter.tree(), &path).map_err(during(STEP))? else {
             continue;
         };
-        let after = changed.iter().fold(before, |text, (old, new)| replace_address(&text, *old, *new));
-        if conversion.editor().put(&path, after.as_bytes(), 0o644).map_err(during(STEP))? {
+        let after =
+            changed.iter().fold(before.clone(), |text, (old, new)| replace_address(&text, *old, *new));
+        if conversion.editor().replace_text(&path, &before, &after).map_err(during(STEP))? {
             conversion.note(format!("{path} has the new addresses of the network cards"));
         }
     }
