@@ -4,7 +4,7 @@ use super::document::{Document, attribute, child_text, kind};
 use super::{Error, FileReference, Result, VirtualDisk};
 use machine::{Firmware, Machine};
 use roxmltree::Node;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most machines that are named when one has to be chosen.
 const MAX_NAMED: usize = 256;
@@ -31,25 +31,33 @@ pub(super) fn choose<'a>(document: &Document<'a>, wanted: Option<&str>) -> Resul
 
 /// Every virtual system, however deep in collections it lies.
 fn all<'a>(document: &Document<'a>) -> Vec<Node<'a, 'a>> {
-    let is_in_collections = |node: &Node| {
-        let mut above = node.ancestors().skip(1);
-        above.all(|above| matches!(kind(above), "VirtualSystemCollection" | "Envelope" | ""))
-    };
-    let systems = document.root().descendants().filter(|node| kind(*node) == "VirtualSystem");
-    systems.filter(is_in_collections).collect()
+    let (mut found, mut left) = (Vec::new(), vec![document.root()]);
+    while let Some(node) = left.pop() {
+        match kind(node) {
+            "VirtualSystem" => found.push(node),
+            "VirtualSystemCollection" | "Envelope" => left.extend(node.children().rev()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// What each is chosen by: its name, where no other has it, else its identifier.
 fn names(systems: &[Node]) -> Vec<String> {
     let is_plain =
         |name: &str| !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    // How many answer to a name, as their name or their identifier.
+    let mut answering: BTreeMap<String, usize> = BTreeMap::new();
+    for system in systems {
+        let id = attribute(*system, "id").map(str::to_owned);
+        for name in BTreeSet::from_iter(id.into_iter().chain([system_name(*system)])) {
+            *answering.entry(name).or_default() += 1;
+        }
+    }
     let called = systems.iter().take(MAX_NAMED).map(|system| {
         let name = system_name(*system);
-        let taken = |other: &&Node| {
-            *other != system && (system_name(**other) == name || attribute(**other, "id") == Some(&name))
-        };
         let id = attribute(*system, "id").filter(|id| !id.is_empty());
-        if is_plain(&name) && !systems.iter().any(|other| taken(&other)) {
+        if is_plain(&name) && answering.get(&name) == Some(&1) {
             name
         } else {
             id.map_or(name, str::to_owned)

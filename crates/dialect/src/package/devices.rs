@@ -158,6 +158,10 @@ mod tests {
         for name in ["/dev/sda", "/dev/vg0/web/..", "nbd://host/web", "/etc/passwd", "", "/", "../web/x"] {
             assert_eq!(one.find(name), None, "{name}");
         }
+        // However long the name is that somebody wrote.
+        let long = "a/".repeat(1 << 20);
+        assert_eq!(one.find(&format!("/{long}")), None);
+        assert_eq!(one.find(&format!("/{long}web")).as_deref(), Some(web.as_path()));
         // Which of the two is meant, the longest end says, if it says.
         let both = devices(&[&web, &other]);
         assert_eq!(both.find("/dev/vg1/web").as_deref(), Some(other.as_path()));

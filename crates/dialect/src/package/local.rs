@@ -25,7 +25,7 @@ pub(super) struct LocalGate {
     registered: Vec<String>,
 }
 
-/// The most directories of a name that are looked for.
+/// The most parts of a name that are looked for: its last ones.
 const MAX_PARTS: usize = 32;
 
 impl LocalGate {
@@ -57,7 +57,7 @@ impl LocalGate {
     /// What `find` makes of the first place where the file may be.
     fn first<T>(&self, name: &str, find: impl Fn(&dyn Gate, &str) -> Option<T>) -> Option<T> {
         let parts = parts(name);
-        (0..parts.len().min(MAX_PARTS)).find_map(|skipped| {
+        (0..parts.len()).find_map(|skipped| {
             let end = parts.get(skipped..)?.join("/");
             self.roots.iter().find_map(|(root, gate)| {
                 let end = as_it_is_spelt(root, &end).unwrap_or_else(|| end.clone());
@@ -72,7 +72,8 @@ fn is_side_by_side(directory: &Path) -> bool {
     directory.file_name().is_some_and(|name| name.eq_ignore_ascii_case("Virtual Machines"))
 }
 
-/// The parts of a name, whichever system it is of, without what says which disk, datastore or storage it is on.
+/// The last parts of a name, whichever system it is of, without what says which disk, datastore or storage it is on. A
+/// name is as long as its description likes, and every end of it is looked for: so they are no more than [`MAX_PARTS`].
 pub(super) fn parts(name: &str) -> Vec<&str> {
     let name = match name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((_, path)) => path.trim_start(),
@@ -83,9 +84,13 @@ pub(super) fn parts(name: &str) -> Vec<&str> {
         _ => name,
     };
     let is_windows = !name.contains('/');
-    name.split(|c| c == '/' || (is_windows && c == '\\'))
+    let mut parts: Vec<&str> = name
+        .rsplit(|c| c == '/' || (is_windows && c == '\\'))
         .filter(|part| !part.is_empty() && *part != ".")
-        .collect()
+        .take(MAX_PARTS)
+        .collect();
+    parts.reverse();
+    parts
 }
 
 /// The name below `root` as it is spelt there: Windows does not tell upper from lower case.
@@ -182,6 +187,7 @@ mod tests {
         for refused in ["/etc/passwd", "../../etc/passwd", "nbd://host/a.qcow2", r"C:\nothing", ""] {
             assert_eq!(size(refused), None, "{refused}");
         }
+        assert_eq!(size(&format!("/{}a.qcow2", "deep/".repeat(100))), Some(2));
         let other = tempfile::tempdir().unwrap();
         fs::write(other.path().join("b.raw"), "zzz").unwrap();
         assert_eq!(size("/dev/pool/b.raw"), None);

@@ -117,6 +117,13 @@ fn hostile_descriptors_cost_little() {
     let absurd = descriptor("a", "", u64::MAX);
     let error = dialect::ovf::parse(absurd.as_bytes()).unwrap_err();
     assert!(error.to_string().contains("more than any disk"), "{error}");
+    let deep = [
+        "<VirtualSystemCollection>".repeat(1 << 18),
+        "<VirtualSystem ovf:id='a'/>".repeat(1 << 18),
+        "</VirtualSystemCollection>".repeat(1 << 18),
+    ];
+    let text = descriptor("a", "", 1).replace("</Envelope>", &format!("{}</Envelope>", deep.concat()));
+    assert!(matches!(dialect::ovf::parse(text.as_bytes()), Err(dialect::ovf::Error::SeveralSystems { .. })));
     let many = "<Disk ovf:diskId='x' ovf:capacity='1'/>".repeat(50_000);
     let text = descriptor("a", "", 1).replace("<DiskSection>", &format!("<DiskSection>{many}"));
     assert!(dialect::ovf::parse(text.as_bytes()).is_err());
