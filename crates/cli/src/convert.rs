@@ -29,7 +29,10 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &Convert) -> Result<Exit> {
     let mapping = mapping(&args.map_network, &args.map_storage)?;
     let secrets = args.access.secrets()?;
-    let key = args.rehearse.then(|| signing_key(args.signing.evidence_key.as_deref())).transpose()?;
+    let file = args.signing.evidence_key.as_deref();
+    // A dry run makes no key either.
+    let signs = args.rehearse && (!args.dry_run || file.is_some());
+    let key = signs.then(|| signing_key(file)).transpose()?;
     let given = Given { mapping: &mapping, secrets: &secrets, key: key.as_ref() };
     match sources(&args.source).as_slice() {
         [_, _, ..] if args.name.is_some() => {
@@ -45,7 +48,7 @@ struct Given<'a> {
     mapping: &'a Mapping,
     /// What unlocks encrypted volumes.
     secrets: &'a [Secret],
-    /// What signs evidence, when some is to be made.
+    /// What signs evidence, when some will be made.
     key: Option<&'a Key>,
 }
 
@@ -76,9 +79,9 @@ fn convert(
     output: &Path,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, Error> {
-    let rehearse = given.key.map(|key| {
+    let rehearse = args.rehearse.then(|| {
         let options = Options { checksum: args.signing.checksum, ..options(args.timeout) };
-        Rehearsing { options, key: key.clone() }
+        Rehearsing { options, key: given.key.cloned() }
     });
     let conversion = Conversion {
         source,

@@ -107,6 +107,21 @@ fn a_dry_run_touches_nothing() {
 }
 
 #[test]
+fn a_dry_run_makes_no_key_either() {
+    let directory = TempDir::new().unwrap();
+    let source = small_ova(directory.path(), 3);
+    let data = directory.path().join("data");
+    let ran = Command::new(env!("CARGO_BIN_EXE_anyvisor"))
+        .args(["convert", text(&source), "--to", "kvm", "--dry-run", "--rehearse", "--output"])
+        .arg(directory.path().join("out"))
+        .env("XDG_DATA_HOME", &data)
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(!data.exists());
+}
+
+#[test]
 fn the_manifest_records_what_was_done() {
     let directory = TempDir::new().unwrap();
     let source = small_ova(directory.path(), 3);

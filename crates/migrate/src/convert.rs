@@ -49,8 +49,8 @@ pub struct Conversion<'a> {
 pub struct Rehearsing {
     /// What may be chosen about it. Where digests are wanted, those of the source's disks are too.
     pub options: rehearse::Options,
-    /// The key that signs the evidence, which then lies beside the manifest.
-    pub key: Key,
+    /// The key that signs the evidence, which then lies beside the manifest; a dry run needs none.
+    pub key: Option<Key>,
 }
 
 /// How a conversion ended.
@@ -141,9 +141,11 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
             if evidence.grade == Grade::Failed {
                 return Ok(Outcome::NotBooted(Box::new(NotBooted { plan, evidence })));
             }
-            let document = signed::sign(&evidence, key)
-                .map_err(|error| Error::io("sign the evidence in", conversion.output, error.into()))?;
-            stage.write(&plan.evidence_file(), document.as_bytes(), false)?;
+            if let Some(key) = key {
+                let document = signed::sign(&evidence, key)
+                    .map_err(|error| Error::io("sign the evidence in", conversion.output, error.into()))?;
+                stage.write(&plan.evidence_file(), document.as_bytes(), false)?;
+            }
             Some(evidence)
         }
     };

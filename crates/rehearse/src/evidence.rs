@@ -61,7 +61,7 @@ pub struct GuestIdentity {
 pub struct DiskContents {
     /// The machine's name for the disk.
     pub id: String,
-    /// Before the guest was converted, where that was read.
+    /// Before the guest was converted, where that was read; of a finished target, by its manifest's word.
     pub before: Option<String>,
     /// As it was rehearsed, where that is known.
     pub rehearsed: Option<String>,
