@@ -3,6 +3,7 @@
 use crate::drivers::{CheckedDriver, DriverCheck, DriverPlace};
 use crate::evidence::{Evidence, Failed, Hardware, JudgedBy, Outcome, Preparation, Run, Timings};
 use crate::facts::Facts;
+use crate::text;
 use std::fmt;
 
 /// How many lines of the console are shown of a guest that did not boot.
@@ -53,7 +54,7 @@ impl fmt::Display for Evidence {
 
 fn headline(f: &mut fmt::Formatter<'_>, evidence: &Evidence) -> fmt::Result {
     let system = evidence.guest.os.as_deref().unwrap_or("the guest");
-    writeln!(f, "{} on {}: {system}", evidence.grade, evidence.profile)
+    writeln!(f, "{} on {}: {}", evidence.grade, evidence.profile, text::line(system))
 }
 
 fn rows_of_drivers(f: &mut fmt::Formatter<'_>, check: &DriverCheck) -> fmt::Result {
@@ -86,7 +87,7 @@ fn rows_of_run(f: &mut fmt::Formatter<'_>, run: &Run, outcome: &Outcome) -> fmt:
 }
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
-    writeln!(f, "  {name:<10} {value}")
+    writeln!(f, "  {name:<10} {}", text::line(value))
 }
 
 fn rows_of_facts(f: &mut fmt::Formatter<'_>, facts: &Facts) -> fmt::Result {
@@ -154,5 +155,22 @@ fn judgement(outcome: &Outcome, preparation: &Preparation) -> String {
         }
         (None, Some(reason)) => format!("{judge} (no report could be added: {reason})"),
         (None, None) => judge.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::GuestIdentity;
+    use crate::signed::tests::evidence;
+
+    #[test]
+    fn what_a_guest_says_cannot_drive_the_terminal() {
+        let (hostile, plain) = ("a\u{1b}[2J\ngrade: booted\u{9b}2J", "a[2Jgrade: booted2J");
+        let guest = GuestIdentity { os: Some(hostile.into()), ..evidence().guest };
+        let not_booted = Some(hostile.into());
+        let shown = Evidence { guest, not_booted, outcome: Outcome::Static, ..evidence() }.to_string();
+        assert!(!shown.contains(['\u{1b}', '\u{9b}']), "{shown:?}");
+        assert_eq!(shown.lines().filter(|line| line.ends_with(plain)).count(), 2, "{shown}");
     }
 }

@@ -5,7 +5,12 @@ use std::str::Chars;
 
 /// One line of at most `longest` characters, without control characters.
 pub(crate) fn field(text: &str, longest: usize) -> String {
-    text.trim().chars().filter(|character| !character.is_control()).take(longest).collect()
+    line(text.trim()).chars().take(longest).collect()
+}
+
+/// One line, without control characters, which could drive a terminal or make a line of their own.
+pub(crate) fn line(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
 }
 
 /// A console's output as plain lines: without the escape sequences of terminals (ECMA-48) and control characters,

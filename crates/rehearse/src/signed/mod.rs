@@ -146,4 +146,4 @@ fn bytes_of<const COUNT: usize>(digits: &str) -> Option<[u8; COUNT]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,7 +4,7 @@ use crate::evidence::{DiskContents, Failed, GuestIdentity, Outcome};
 use profile::Grade;
 use proptest::prelude::*;
 
-fn evidence() -> Evidence {
+pub(crate) fn evidence() -> Evidence {
     Evidence {
         format: FORMAT,
         grade: Grade::Failed,
