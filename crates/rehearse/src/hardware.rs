@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::evidence::Hardware;
 use crate::xen;
 use machine::{Disk, Firmware, Machine, Nic};
-use profile::{Emulated, FirmwareKind, NicHardware, Profile, Rehearsal};
+use profile::{DiskHardware, Emulated, FirmwareKind, NicHardware, Profile, Rehearsal};
 use qemu::{Accelerator, Backend, Boot, Port, Vm};
 use std::path::Path;
 
@@ -91,13 +91,7 @@ fn disk(
     backend: Backend,
     profile: &Profile,
 ) -> Result<qemu::Disk, Error> {
-    let bus = stated.attachment.bus;
-    let hardware = profile.disk_hardware(bus).ok_or_else(|| Error::Bus {
-        disk: stated.id.clone(),
-        bus,
-        profile: profile.id.clone(),
-    })?;
-    let mut disk = qemu::Disk::on(hardware, firmware, backend).map_err(Error::Qemu)?;
+    let mut disk = qemu::Disk::on(disk_hardware(stated, profile)?, firmware, backend).map_err(Error::Qemu)?;
     disk.boot_index = Some(boot_index);
     disk.serial = stated.serial.clone();
     // QEMU has no read-only ATA disk.
@@ -105,13 +99,31 @@ fn disk(
     Ok(disk)
 }
 
+fn disk_hardware<'p>(stated: &Disk, profile: &'p Profile) -> Result<&'p DiskHardware, Error> {
+    let bus = stated.attachment.bus;
+    profile.disk_hardware(bus).ok_or_else(|| Error::Bus {
+        disk: stated.id.clone(),
+        bus,
+        profile: profile.id.clone(),
+    })
+}
+
 fn nic(stated: &Nic, profile: &Profile) -> Result<qemu::Nic, Error> {
-    let hardware = profile.nic_hardware(&stated.model).ok_or_else(|| Error::NetworkCard {
+    qemu::Nic::on(nic_hardware(stated, profile)?, stated.mac).map_err(Error::Qemu)
+}
+
+fn nic_hardware<'p>(stated: &Nic, profile: &'p Profile) -> Result<&'p NicHardware, Error> {
+    profile.nic_hardware(&stated.model).ok_or_else(|| Error::NetworkCard {
         nic: stated.id.clone(),
         model: stated.model.clone(),
         profile: profile.id.clone(),
-    })?;
-    qemu::Nic::on(hardware, stated.mac).map_err(Error::Qemu)
+    })
+}
+
+/// Refuses a machine with a disk or a card on what the profile does not have: nothing can be said of it there.
+pub(crate) fn check(machine: &Machine, profile: &Profile) -> Result<(), Error> {
+    machine.disks.iter().try_for_each(|disk| disk_hardware(disk, profile).map(drop))?;
+    machine.nics.iter().try_for_each(|nic| nic_hardware(nic, profile).map(drop))
 }
 
 /// What QEMU has no device for, nor a stand-in; `None` when it can run the machine.

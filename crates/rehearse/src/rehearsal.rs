@@ -94,6 +94,7 @@ pub fn rehearse(
     profile: &'static Profile,
     options: &Options,
 ) -> Result<Evidence, Error> {
+    hardware::check(subject.machine, profile)?;
     let subject = &with_digests(subject, options)?;
     let machine = subject.machine;
     if options.without_boot {
@@ -463,6 +464,17 @@ mod tests {
         assert_eq!(ceiling(kvm, &run(Accelerator::Tcg, &[])), Grade::BootedEquivalent);
         assert_eq!(ceiling(esxi, &run(Accelerator::Kvm, &[])), Grade::BootedEquivalent);
         assert_eq!(ceiling(esxi, &run(Accelerator::Kvm, &["disk1"])), Grade::BootedFallback);
+    }
+
+    #[test]
+    fn what_the_hypervisor_does_not_have_is_never_found_in_order() {
+        let (bus, hyperv) = (machine::Bus::VirtioBlk, profile::find("hyperv").unwrap());
+        let attachment = machine::Attachment { bus, controller: 0, unit: 0 };
+        let disk = machine::Disk { attachment, ..Default::default() };
+        let machine = Machine { disks: vec![disk], ..Default::default() };
+        let subject = Subject { machine: &machine, disks: &[], contents: Vec::new(), control: true };
+        let options = Options { without_boot: true, ..Options::default() };
+        assert!(matches!(rehearse(&subject, hyperv, &options), Err(Error::Bus { .. })));
     }
 
     #[test]

@@ -26,10 +26,10 @@ pub(super) struct KernelFiles {
 
 /// The initramfs that the boot loader names, in the directory of the one that was found for the kernel; else that one.
 fn initramfs_path(kernel: Option<&Kernel>, entry: &BootEntry) -> Option<String> {
-    let found = kernel.and_then(|kernel| kernel.initramfs.as_ref()).map(|image| image.path.clone());
-    let named =
-        entry.initramfs.as_ref().filter(|name| found.as_ref().is_none_or(|path| !path.ends_with(*name)));
-    named.map(|name| format!("/boot/{name}")).or(found)
+    let found = kernel.and_then(|kernel| kernel.initramfs.as_ref()).map(|image| image.path.as_str());
+    let directory = found.and_then(|path| path.rsplit_once('/')).map_or("/boot", |(directory, _)| directory);
+    let named = entry.initramfs.as_ref().map(|name| format!("{directory}/{name}"));
+    named.or(found.map(Into::into))
 }
 
 /// A line of `modules.alias` from an entry of `modules.builtin.modinfo`.

@@ -7,6 +7,7 @@
 mod boot_entry;
 mod initramfs;
 mod kernel;
+mod menu;
 mod pattern;
 
 pub use boot_entry::ChosenBy;

@@ -21,15 +21,18 @@ pub(crate) struct Start {
     pub(crate) command_line: String,
 }
 
-/// Finds them in the guest's files: the kernel is the one that was seen to start by default. The inner error says why there are none.
+/// Finds them in the guest's files: the kernel and the initramfs are those that were seen to start by default. The inner error
+/// says why there are none.
 pub(crate) fn find(
     fs: &mut dyn GuestFs,
     inspection: &Inspection,
     seen: &Seen,
 ) -> Result<Result<Start, String>, FsError> {
-    let default = seen.drivers.as_ref().map(|drivers| drivers.kernel.as_str());
-    let chosen = inspection.kernels.iter().find(|kernel| Some(kernel.version.as_str()) == default);
-    let Some(kernel) = chosen.or(inspection.kernels.first()) else {
+    let chosen = seen.drivers.as_ref().and_then(|default| {
+        let kernel = inspection.kernels.iter().find(|kernel| kernel.version == default.kernel)?;
+        Some((kernel, &default.initramfs))
+    });
+    let Some((kernel, initramfs)) = chosen else {
         return Ok(Err("no kernel is in its /boot".to_string()));
     };
     let stated = inspection.boot.as_ref().and_then(|boot| boot.command_line.as_deref());
@@ -40,8 +43,8 @@ pub(crate) fn find(
     if xen::is_paravirtual(&image) == Some(false) {
         return Ok(Err(format!("its kernel {} is built without CONFIG_XEN_PV", kernel.version)));
     }
-    let initramfs = match &kernel.initramfs {
-        Some(initramfs) => Some(fs.read(&initramfs.path, LARGEST)?),
+    let initramfs = match initramfs {
+        Some(path) => Some(fs.read(path, LARGEST)?),
         None => None,
     };
     Ok(Ok(Start { kernel: image, initramfs, command_line: command_line(stated) }))
