@@ -1,15 +1,14 @@
 //! A configuration to a machine.
 
+mod board;
+mod devices;
+
 use super::syntax::{self, Entry, Value};
-use super::{DIALECT, Error, disk, serial, vif};
+use super::{DIALECT, Error};
 use crate::Parsed;
 use crate::boot_order::{self, Kind};
 use crate::text::{decode, excerpt};
-use machine::{
-    Attachment, Bus, Clock, Cpu, Disk, Firmware, Loss, Machine, Nic, NumaNode, Property, Removable,
-    RemovableKind, SerialPort, Severity, Smbios, Tpm, Uefi, UsbController, Video,
-};
-use std::collections::BTreeSet;
+use machine::{Clock, Cpu, Loss, Machine, Property, Severity};
 
 /// The longest file that is read, in bytes: real ones have a few kilobytes.
 pub const MAX_SIZE: usize = 4 << 20;
@@ -44,10 +43,10 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
     let mut reading = Reading { entries, machine, losses, more };
     system(&mut reading)?;
     let is_full = kind(&mut reading);
-    board(&mut reading, is_full)?;
-    disks(&mut reading)?;
-    nics(&mut reading)?;
-    serials(&mut reading)?;
+    board::board(&mut reading, is_full)?;
+    devices::disks(&mut reading)?;
+    devices::nics(&mut reading)?;
+    devices::serials(&mut reading)?;
     boot(&mut reading);
     report(&mut reading);
     Ok(reading.finish())
@@ -184,216 +183,6 @@ fn kind(reading: &mut Reading) -> bool {
     is_full
 }
 
-/// Firmware, graphics and what else is on the board of a machine.
-fn board(reading: &mut Reading, is_full: bool) -> Result<(), Error> {
-    let firmware = [reading.take_text("bios"), reading.take_text("firmware")];
-    let is_uefi =
-        |name: &String| ["ovmf", "uefi"].iter().any(|uefi| name.to_ascii_lowercase().contains(uefi));
-    if is_full && firmware.iter().flatten().any(is_uefi) {
-        reading.machine.firmware = Firmware::Uefi(Uefi::default());
-    }
-    reading.machine.video = video(reading, is_full);
-    reading.machine.smbios = smbios(reading);
-    let version = reading.take("usbversion").and_then(|value| value.number());
-    let usb = reading.take_flag("usb").unwrap_or(false);
-    reading.machine.usb = match version {
-        Some(1) => vec![UsbController::Usb1],
-        Some(2) => vec![UsbController::Usb2],
-        Some(3) => vec![UsbController::Usb3],
-        _ if usb || reading.peek("usbdevice").is_some() => vec![UsbController::Usb1],
-        _ => Vec::new(),
-    };
-    if reading.take("vtpm").is_some() {
-        reading.machine.tpm = Some(Tpm { version: 1 });
-        let why = "the target's TPM is a new one: keys sealed in the old need their recovery key";
-        reading.losses.push(Loss::changed("vtpm", "a new TPM", why));
-    }
-    numa(reading);
-    Ok(())
-}
-
-/// A fully virtualised machine has a Cirrus card unless it says otherwise; others have none of their own.
-fn video(reading: &mut Reading, is_full: bool) -> Option<Video> {
-    let memory = reading.take("videoram").and_then(|value| value.number());
-    let memory = memory.and_then(|mib| u64::try_from(mib).ok()).filter(|mib| (1..=1 << 20).contains(mib));
-    let vga = reading.take_text("vga");
-    let standard = reading.take_flag("stdvga") == Some(true);
-    let hidden = reading.take_flag("nographic") == Some(true);
-    if !is_full || hidden || vga.as_deref() == Some("none") {
-        return None;
-    }
-    let model = match vga.as_deref() {
-        Some("stdvga") => Some("vga".to_owned()),
-        Some(other) => Some(other.to_owned()),
-        None => standard.then(|| "vga".to_owned()),
-    };
-    Some(Video { model, memory: memory.map(|mib| mib << 20) })
-}
-
-fn smbios(reading: &mut Reading) -> Smbios {
-    let mut smbios = Smbios::default();
-    let Some(Value::List(values)) = reading.take("smbios") else { return smbios };
-    for text in values.iter().filter_map(Value::text) {
-        let (name, value) = text.split_once('=').unwrap_or((text.as_str(), ""));
-        let place = match name {
-            "system_manufacturer" => &mut smbios.manufacturer,
-            "system_product_name" => &mut smbios.product,
-            "system_version" => &mut smbios.version,
-            "system_serial_number" => &mut smbios.serial,
-            "enclosure_asset_tag" => &mut smbios.asset_tag,
-            _ => {
-                reading.more.push(property(format!("smbios.{name}"), value.to_owned()));
-                continue;
-            }
-        };
-        *place = Some(value.to_owned());
-    }
-    smbios
-}
-
-/// `vnuma = [ [ "pnode=0", "size=2048", "vcpus=0-1", … ], … ]`.
-fn numa(reading: &mut Reading) {
-    let Some(Value::List(cells)) = reading.peek("vnuma").cloned() else { return };
-    let mut nodes = Vec::new();
-    let mut processors = 0;
-    for cell in cells.iter().take(MAX_DEVICES) {
-        let texts = cell.texts();
-        let of = |name: &str| {
-            texts
-                .iter()
-                .find_map(|text| text.strip_prefix(name)?.trim_start().strip_prefix('='))
-                .map(str::trim)
-        };
-        let memory =
-            of("size").and_then(|mib| mib.parse::<u64>().ok()).filter(|mib| (1..=1 << 30).contains(mib));
-        let (Some(mib), Some(cpus)) = (memory, of("vcpus").and_then(cpu_list)) else { return };
-        processors += cpus.len();
-        // Hostile lists of all processors in every cell would be many times the input.
-        if processors > 65_535 {
-            return;
-        }
-        nodes.push(NumaNode { cpus, memory: mib << 20 });
-    }
-    reading.machine.numa = nodes;
-    reading.take("vnuma");
-}
-
-/// `0-1,4`.
-fn cpu_list(list: &str) -> Option<Vec<u32>> {
-    let number = |text: &str| text.trim().parse::<u32>().ok().filter(|number| *number < 65_535);
-    let mut cpus = BTreeSet::new();
-    for part in list.split(',') {
-        match part.split_once('-') {
-            Some((first, last)) => cpus.extend(number(first)?..=number(last)?),
-            None => drop(cpus.insert(number(part)?)),
-        }
-    }
-    Some(cpus.into_iter().collect())
-}
-
-fn disks(reading: &mut Reading) -> Result<(), Error> {
-    let mut taken = BTreeSet::new();
-    for (index, text) in reading.take_devices("disk")?.iter().enumerate() {
-        let what = format!("disk[{}]", index + 1);
-        let spec = disk::Specification::parse(text);
-        let attachment = attachment(&spec.vdev, &what, &mut taken, &mut reading.losses);
-        if spec.is_cdrom {
-            reading.machine.removables.push(Removable {
-                kind: RemovableKind::Cdrom,
-                attachment,
-                medium: spec.target,
-                connected: true,
-                boot_order: None,
-            });
-        } else {
-            if let Some(elsewhere) = spec.elsewhere() {
-                let why = format!(
-                    "the disk is {elsewhere}, not an image that lies in a directory: copy it into one"
-                );
-                reading.losses.push(Loss::dropped(Severity::Warning, &what, why));
-            }
-            reading.machine.disks.push(Disk {
-                id: format!("disk{}", reading.machine.disks.len() + 1),
-                attachment,
-                read_only: spec.is_read_only(),
-                shared: spec.access.as_deref() == Some("w!"),
-                source: spec.target,
-                format: spec.format,
-                ..Disk::default()
-            });
-        }
-        let script = spec.script.map(|script| ("script".to_owned(), script));
-        reading.keep(&what, script.into_iter().chain(spec.more).collect());
-    }
-    for (unit, key) in ["fda", "fdb"].into_iter().enumerate() {
-        let Some(medium) = reading.take_text(key) else { continue };
-        reading.machine.removables.push(Removable {
-            kind: RemovableKind::Floppy,
-            attachment: Attachment {
-                bus: Bus::Floppy,
-                controller: 0,
-                unit: u32::try_from(unit).unwrap_or(0),
-            },
-            medium: (!medium.is_empty()).then_some(medium),
-            connected: true,
-            boot_order: None,
-        });
-    }
-    Ok(())
-}
-
-fn attachment(
-    vdev: &str,
-    what: &str,
-    taken: &mut BTreeSet<Attachment>,
-    losses: &mut Vec<Loss>,
-) -> Attachment {
-    let wanted = disk::place(vdev).unwrap_or_else(|| {
-        let why = format!("{:?} is no name of a disk", excerpt(vdev, 40));
-        losses.push(Loss::changed(format!("{what}.vdev"), "xvda", why));
-        Attachment { bus: Bus::Xen, controller: 0, unit: 0 }
-    });
-    let mut found = wanted;
-    while !taken.insert(found) {
-        found.unit = found.unit.saturating_add(1);
-    }
-    if found != wanted {
-        let why = format!("another disk, or a partition of it, has the place of {:?}", excerpt(vdev, 40));
-        losses.push(Loss::changed(format!("{what}.vdev"), format!("unit {}", found.unit), why));
-    }
-    found
-}
-
-fn nics(reading: &mut Reading) -> Result<(), Error> {
-    for (index, text) in reading.take_devices("vif")?.iter().enumerate() {
-        let what = format!("vif[{}]", index + 1);
-        let spec = vif::Specification::parse(text, &what, &mut reading.losses);
-        reading.machine.nics.push(Nic {
-            id: format!("nic{}", index + 1),
-            model: spec.model,
-            mac: spec.mac,
-            network: spec.bridge.filter(|bridge| !bridge.is_empty()),
-            vlan: spec.vlan,
-            connected: true,
-            boot_order: None,
-        });
-        // What a card is by itself, and the script that connects it, the target knows.
-        let usual = |name: &str, value: &str| name == "type" || (name == "script" && value == "vif-bridge");
-        let more = spec.more.into_iter().filter(|(name, value)| !usual(name, value)).collect();
-        reading.keep(&what, more);
-    }
-    Ok(())
-}
-
-fn serials(reading: &mut Reading) -> Result<(), Error> {
-    for (index, text) in reading.take_devices("serial")?.iter().enumerate() {
-        let what = format!("serial[{}]", index + 1);
-        let target = serial::target(text, &what, &mut reading.losses);
-        reading.machine.serials.extend(target.map(|target| SerialPort { target }));
-    }
-    Ok(())
-}
-
 /// `boot`: letters as a PC's BIOS has them.
 fn boot(reading: &mut Reading) {
     let letters = reading.take_text("boot").unwrap_or_default();
@@ -453,6 +242,7 @@ fn report(reading: &mut Reading) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use machine::{Firmware, UsbController};
 
     fn read(text: &str) -> Parsed {
         parse(format!("memory = 512\n{text}").as_bytes()).unwrap()
