@@ -1,60 +1,16 @@
 //! Kernel images and modules, as distributions compress them: the host's own, and kernels of guests, which are hostile. What
 //! comes out is bounded, and so is the memory that it takes.
 
-use std::io::{Error, ErrorKind, Read, Result};
+use guest::initramfs::compression::unpack_first;
+use std::io::Result;
 
 /// The largest kernel or module, decompressed. A kernel with debugging information has 100 MiB.
 const LARGEST: u64 = 512 << 20;
-/// The memory that a decoder of xz may use; the kernel's build asks for half of it.
-const XZ_MEMORY: u64 = 256 << 20;
 
-/// Decompresses gzip, xz, zstd or LZ4 by its magic number; `None` for anything else. What follows the compressed data
-/// is left alone.
+/// Decompresses whatever the kernel's build compresses with, by its magic number; `None` for anything else. What follows
+/// the compressed data is left alone.
 pub(crate) fn decompress(bytes: &[u8]) -> Option<Result<Vec<u8>>> {
-    Some(match bytes {
-        [0x1f, 0x8b, ..] => bounded(flate2::bufread::GzDecoder::new(bytes)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0)
-            .map_err(Error::from)
-            .and_then(|stream| bounded(liblzma::bufread::XzDecoder::new_stream(bytes, stream))),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::stream::read::Decoder::with_buffer(bytes)
-            .and_then(|decoder| bounded(decoder.single_frame())),
-        [0x02, 0x21, 0x4c, 0x18, rest @ ..] => lz4_legacy(rest),
-        _ => return None,
-    })
-}
-
-fn bounded(reader: impl Read) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
-}
-
-/// LZ4's legacy frame ("lz4_Frame_format.md", "Legacy frame"), which is what the kernel's build uses: blocks of a
-/// little-endian length and data that decompresses to 8 MiB, the last one to less.
-fn lz4_legacy(mut rest: &[u8]) -> Result<Vec<u8>> {
-    const BLOCK: usize = 8 << 20;
-    let mut bytes = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        // The kernel's build appends the decompressed size, which is longer than what is left, where a block would be.
-        let Some((block, after)) = after.split_at_checked(u32::from_le_bytes(*length) as usize) else {
-            break;
-        };
-        let block = lz4_flex::block::decompress(block, BLOCK)
-            .map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
-        let last = block.len() < BLOCK;
-        bytes.extend_from_slice(&block);
-        if bytes.len() as u64 > LARGEST {
-            return Err(ErrorKind::FileTooLarge.into());
-        }
-        if last {
-            break;
-        }
-        rest = after;
-    }
-    Ok(bytes)
+    unpack_first(bytes, LARGEST)
 }
 
 #[cfg(test)]
@@ -81,7 +37,15 @@ mod tests {
     #[test]
     fn reads_what_the_tools_write_with_something_behind_it() {
         let contents: Vec<u8> = (0..9_000_000u32).map(|n| (n / 7) as u8).collect();
-        for command in [&["gzip", "-1"][..], &["xz", "-1"], &["zstd", "-1"], &["lz4", "-l", "-1"]] {
+        for command in [
+            &["gzip", "-1"][..],
+            &["bzip2", "-1"],
+            &["xz", "-1"],
+            &["xz", "-1", "--format=lzma"],
+            &["lzop", "-1"],
+            &["lz4", "-l", "-1"],
+            &["zstd", "-1"],
+        ] {
             let mut bytes = compressed(command, &contents);
             bytes.extend_from_slice(&(contents.len() as u32).to_le_bytes());
             assert!(decompress(&bytes).unwrap().unwrap() == contents, "{command:?}");
@@ -106,7 +70,9 @@ mod tests {
     #[test]
     fn nonsense_is_no_archive_or_an_error() {
         assert!(decompress(b"\x7fELF").is_none());
-        for magic in [&[0x1f, 0x8b][..], b"\xfd7zXZ\0", &[0x28, 0xb5, 0x2f, 0xfd]] {
+        for magic in
+            [&[0x1f, 0x8b][..], b"BZh", b"\xfd7zXZ\0", b"\x89LZO\0\r\n\x1a\n", &[0x28, 0xb5, 0x2f, 0xfd]]
+        {
             assert!(decompress(&[magic, &[0xff; 64]].concat()).unwrap().is_err());
         }
     }

@@ -15,6 +15,7 @@ mod nash;
 use compression::Compression;
 use cpio::Kind;
 use std::collections::BTreeMap;
+use std::io::{BufReader, Read};
 
 /// The most that an initramfs may unpack to, in bytes.
 const MAX_UNPACKED: u64 = 4 << 30;
@@ -22,6 +23,8 @@ const MAX_UNPACKED: u64 = 4 << 30;
 const MAX_ENTRIES: usize = 400_000;
 /// The most bytes of files that are kept in memory.
 const MAX_KEPT: usize = 128 << 20;
+/// How much is unpacked at a time, in bytes: names and headers are short.
+const BUFFER: usize = 64 << 10;
 
 /// What an initramfs holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +107,7 @@ pub enum Error {
 /// When a segment is of no known kind, damaged, or larger than any real one.
 pub fn read(bytes: &[u8], keep: impl Fn(&str) -> bool) -> Result<Contents, Error> {
     let mut contents = Contents::default();
-    let mut visitor = Visitor { contents: &mut contents, keep: &keep, kept: 0, unpacked: 0 };
+    let mut visitor = Visitor { contents: &mut contents, keep: &keep, kept: 0, left: MAX_UNPACKED };
     let mut offset = 0;
     let mut segments = Vec::new();
     loop {
@@ -133,16 +136,28 @@ struct Visitor<'a> {
     contents: &'a mut Contents,
     keep: &'a dyn Fn(&str) -> bool,
     kept: usize,
-    unpacked: u64,
+    /// How much may still come out of the segments, in bytes.
+    left: u64,
 }
 
 impl Visitor<'_> {
-    /// Reads archive after archive until the stream ends.
-    fn archives(&mut self, stream: &mut dyn std::io::Read) -> std::io::Result<()> {
+    /// Reads archive after archive until the stream ends, or has given more than it may.
+    fn archives(&mut self, stream: &mut dyn Read) -> std::io::Result<()> {
+        let mut stream = BufReader::with_capacity(BUFFER, stream.take(self.left.saturating_add(1)));
+        let result = self.entries(&mut stream);
+        match stream.get_ref().limit() {
+            0 => Err(too_large()),
+            limit => {
+                self.left = limit - 1;
+                result
+            }
+        }
+    }
+
+    fn entries(&mut self, stream: &mut dyn Read) -> std::io::Result<()> {
         cpio::read(stream, |header, data| {
-            self.unpacked = self.unpacked.saturating_add(header.size);
             let path = header.name.trim_start_matches("./").trim_start_matches('/').to_string();
-            if self.unpacked > MAX_UNPACKED || self.contents.paths.len() >= MAX_ENTRIES {
+            if self.contents.paths.len() >= MAX_ENTRIES {
                 return Err(too_large());
             }
             if header.kind == Kind::File && (self.keep)(&path) {
@@ -175,4 +190,26 @@ struct TooLarge;
 
 fn too_large() -> std::io::Error {
     std::io::Error::other(TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeroes_without_end_are_given_up() {
+        let mut contents = Contents::default();
+        let mut visitor = Visitor { contents: &mut contents, keep: &|_| true, kept: 0, left: 1 << 20 };
+        let error = visitor.archives(&mut std::io::repeat(0)).unwrap_err();
+        assert!(matches!(visitor.error(0, Compression::Gzip, error), Error::TooLarge));
+    }
+
+    #[test]
+    fn what_the_segments_unpack_to_is_added_up() {
+        let archive = cpio::write(&[cpio::Entry::file("f", vec![7; 1000])]);
+        let mut contents = Contents::default();
+        let mut visitor = Visitor { contents: &mut contents, keep: &|_| true, kept: 0, left: 2_000 };
+        visitor.archives(&mut archive.as_slice()).unwrap();
+        assert!(visitor.archives(&mut archive.as_slice()).is_err());
+    }
 }

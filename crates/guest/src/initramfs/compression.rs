@@ -1,17 +1,24 @@
-//! The ways in which a segment of an initramfs, or a module, can be compressed.
+//! The ways in which a segment of an initramfs, a module, or a kernel can be compressed: those that Linux' `lib/decompress.c`
+//! knows. [`Compression::KNOWN`] is the table of them.
+
+mod blocks;
+mod lz4;
+mod lzo1x;
+mod lzop;
+
+pub use lz4::lz4_legacy;
 
 use super::cpio;
+use blocks::{BlockReader, Blocks};
 use flate2::bufread::GzDecoder;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, Read};
 
-/// Magic number of lz4's legacy frames, the only ones that a kernel reads (lz4, `doc/lz4_Frame_format.md`).
-const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4C, 0x18];
-/// The bytes in a block of a legacy frame.
-const LZ4_BLOCK: usize = 8 << 20;
-/// The memory that a decoder of xz may use.
+/// The memory that a decoder of xz or lzma may use; the kernel's build asks for half of it.
 const XZ_MEMORY: u64 = 256 << 20;
+/// The window that a decoder of zstd may use, as a power of two; the kernel's build asks for this.
+const ZSTD_WINDOW: u32 = 27;
 
 /// How bytes are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,42 +28,62 @@ pub enum Compression {
     Plain,
     /// gzip (RFC 1952).
     Gzip,
-    /// Zstandard (RFC 8878).
-    Zstd,
+    /// bzip2.
+    Bzip2,
+    /// The older LZMA container, with a header of 13 bytes and no checksum.
+    Lzma,
     /// xz.
     Xz,
-    /// The older LZMA container.
-    Lzma,
+    /// LZO1X in lzop's container.
+    Lzo,
     /// lz4's legacy frames.
     Lz4Legacy,
+    /// Zstandard (RFC 8878).
+    Zstd,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// What it is.
+    pub compression: Compression,
+    /// What it is called.
+    pub name: &'static str,
+    /// The first bytes by which it is known.
+    pub signature: &'static [u8],
+}
+
+const fn known(compression: Compression, name: &'static str, signature: &'static [u8]) -> Known {
+    Known { compression, name, signature }
 }
 
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "uncompressed",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::Xz => "xz",
-            Self::Lzma => "lzma",
-            Self::Lz4Legacy => "lz4",
-        })
+        let row = Self::KNOWN.iter().find(|row| row.compression == *self);
+        f.write_str(row.map_or("unknown", |row| row.name))
     }
 }
 
+/// What is done with the stream that comes out of a decoder.
+type Consume<'a> = &'a mut dyn FnMut(&mut dyn Read) -> io::Result<()>;
+
 impl Compression {
+    /// Every way that is known.
+    pub const KNOWN: &'static [Known] = &[
+        known(Self::Plain, "uncompressed", b"070701"),
+        known(Self::Plain, "uncompressed", b"070702"),
+        known(Self::Gzip, "gzip", &[0x1F, 0x8B]),
+        known(Self::Bzip2, "bzip2", b"BZh"),
+        known(Self::Lzma, "lzma", &[0x5D, 0, 0]),
+        known(Self::Xz, "xz", &[0xFD, b'7', b'z', b'X', b'Z', 0]),
+        known(Self::Lzo, "lzo", &lzop::MAGIC),
+        known(Self::Lz4Legacy, "lz4", &lz4::MAGIC),
+        known(Self::Zstd, "zstd", &[0x28, 0xB5, 0x2F, 0xFD]),
+    ];
+
     /// By the first bytes.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        const SIGNATURES: &[(&[u8], Compression)] = &[
-            (b"070701", Compression::Plain),
-            (b"070702", Compression::Plain),
-            (&[0x1F, 0x8B], Compression::Gzip),
-            (&[0x28, 0xB5, 0x2F, 0xFD], Compression::Zstd),
-            (&[0xFD, b'7', b'z', b'X', b'Z', 0], Compression::Xz),
-            (&[0x5D, 0, 0], Compression::Lzma),
-            (&LZ4_LEGACY, Compression::Lz4Legacy),
-        ];
-        SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature)).map(|&(_, kind)| kind)
+        Self::KNOWN.iter().find(|row| bytes.starts_with(row.signature)).map(|row| row.compression)
     }
 
     /// Unpacks the stream at the start of `bytes`, hands it to `consume`, and answers with how many bytes lie
@@ -75,90 +102,42 @@ impl Compression {
                 consume(&mut archive)?;
                 rest
             }
-            Self::Gzip => {
-                let mut decoder = GzDecoder::new(bytes);
-                consume(&mut decoder)?;
-                finish(&mut decoder)?;
-                decoder.into_inner()
-            }
+            Self::Gzip => whole(GzDecoder::new(bytes), consume)?.into_inner(),
+            Self::Bzip2 => whole(bzip2::bufread::BzDecoder::new(bytes), consume)?.into_inner(),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)?.single_frame();
-                decoder.window_log_max(27)?;
-                consume(&mut decoder)?;
-                finish(&mut decoder)?;
-                decoder.finish()
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                whole(decoder, consume)?.finish()
             }
-            Self::Xz | Self::Lzma => {
-                let stream = if self == Self::Xz {
-                    liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0)
-                } else {
-                    liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY)
-                };
-                let mut decoder =
-                    liblzma::bufread::XzDecoder::new_stream(bytes, stream.map_err(io::Error::from)?);
-                consume(&mut decoder)?;
-                finish(&mut decoder)?;
-                decoder.into_inner()
+            Self::Xz => {
+                of_liblzma(bytes, liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0), consume)?
             }
-            Self::Lz4Legacy => {
-                let mut decoder = Lz4Legacy { rest: bytes, block: Vec::new(), position: 0 };
-                consume(&mut decoder)?;
-                finish(&mut decoder)?;
-                decoder.rest
-            }
+            Self::Lzma => of_liblzma(bytes, liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY), consume)?,
+            Self::Lzo => in_blocks(lzop::Lzop::open(bytes)?, consume)?.rest(),
+            Self::Lz4Legacy => in_blocks(lz4::Lz4Legacy::new(bytes), consume)?.rest(),
         };
         Ok(rest.len())
     }
 }
 
-/// Reads to the end of a stream, so that what lies behind it is known.
-fn finish(stream: &mut dyn Read) -> io::Result<()> {
-    io::copy(stream, &mut io::sink()).map(drop)
+/// Reads a stream to its end, so that what lies behind it is known.
+fn whole<R: Read>(mut decoder: R, consume: Consume<'_>) -> io::Result<R> {
+    consume(&mut decoder)?;
+    io::copy(&mut decoder, &mut io::sink())?;
+    Ok(decoder)
 }
 
-/// Reads legacy frames, one after another without a gap, as the kernel does.
-struct Lz4Legacy<'a> {
-    rest: &'a [u8],
-    block: Vec<u8>,
-    position: usize,
+fn in_blocks<B: Blocks>(blocks: B, consume: Consume<'_>) -> io::Result<B> {
+    whole(BlockReader::new(blocks), consume).map(BlockReader::into_inner)
 }
 
-impl Lz4Legacy<'_> {
-    /// Unpacks the next block; `false` at the end, which is also where zeroes start.
-    fn next_block(&mut self) -> io::Result<bool> {
-        while let Some((size, rest)) = self.rest.split_first_chunk::<4>() {
-            if *size == LZ4_LEGACY {
-                self.rest = rest;
-                continue;
-            }
-            let size = u32::from_le_bytes(*size) as usize;
-            if size == 0 {
-                return Ok(false);
-            }
-            let packed = rest.get(..size).ok_or(io::ErrorKind::UnexpectedEof)?;
-            self.block.resize(LZ4_BLOCK, 0);
-            let length = lz4_flex::block::decompress_into(packed, &mut self.block)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            self.block.truncate(length);
-            self.position = 0;
-            self.rest = rest.get(size..).unwrap_or_default();
-            return Ok(true);
-        }
-        Ok(false)
-    }
-}
-
-impl Read for Lz4Legacy<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.position >= self.block.len() {
-            if !self.next_block()? {
-                return Ok(0);
-            }
-        }
-        let count = self.block.get(self.position..).unwrap_or_default().read(buf)?;
-        self.position += count;
-        Ok(count)
-    }
+fn of_liblzma<'a>(
+    bytes: &'a [u8],
+    stream: Result<liblzma::stream::Stream, liblzma::stream::Error>,
+    consume: Consume<'_>,
+) -> io::Result<&'a [u8]> {
+    whole(liblzma::bufread::XzDecoder::new_stream(bytes, stream?), consume)
+        .map(liblzma::bufread::XzDecoder::into_inner)
 }
 
 /// Compresses with gzip.
@@ -170,15 +149,22 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// Compresses as legacy frames of lz4.
-pub fn lz4_legacy(bytes: &[u8]) -> Vec<u8> {
-    let mut packed = LZ4_LEGACY.to_vec();
-    for block in bytes.chunks(LZ4_BLOCK) {
-        let block = lz4_flex::block::compress(block);
-        packed.extend(u32::try_from(block.len()).unwrap_or(u32::MAX).to_le_bytes());
-        packed.extend(block);
-    }
-    packed
+/// Unpacks the stream at the start of `bytes`, whatever it is compressed with, up to `limit` bytes; `None` when it is not
+/// compressed. What lies behind the stream is left alone.
+///
+/// # Errors
+/// When the stream is damaged, or unpacks to more than `limit`.
+pub fn unpack_first(bytes: &[u8], limit: u64) -> Option<io::Result<Vec<u8>>> {
+    let compression = Compression::of(bytes).filter(|kind| *kind != Compression::Plain)?;
+    let mut unpacked = Vec::new();
+    let result = compression.unpack(bytes, &mut |stream| {
+        stream.take(limit.saturating_add(1)).read_to_end(&mut unpacked)?;
+        if unpacked.len() as u64 > limit {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it unpacks to too much"));
+        }
+        Ok(())
+    });
+    Some(result.map(|_| unpacked))
 }
 
 /// Unpacks all of `bytes`, whatever they are compressed with, up to `limit` bytes; bytes that are not compressed come
@@ -187,18 +173,5 @@ pub fn lz4_legacy(bytes: &[u8]) -> Vec<u8> {
 /// # Errors
 /// When they are damaged, or unpack to more than `limit`.
 pub fn unpack_all(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
-    match Compression::of(bytes) {
-        None | Some(Compression::Plain) => Ok(bytes.to_vec()),
-        Some(compression) => {
-            let mut unpacked = Vec::new();
-            compression.unpack(bytes, &mut |stream| {
-                stream.take(limit.saturating_add(1)).read_to_end(&mut unpacked)?;
-                if unpacked.len() as u64 > limit {
-                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it unpacks to too much"));
-                }
-                Ok(())
-            })?;
-            Ok(unpacked)
-        }
-    }
+    unpack_first(bytes, limit).unwrap_or_else(|| Ok(bytes.to_vec()))
 }
