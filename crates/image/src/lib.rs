@@ -8,6 +8,7 @@
 //! What an image says is never believed: every number is compared with the real size of the file before it is
 //! used, and every name goes through the gate.
 
+mod bytes;
 mod cache;
 mod chain;
 mod check;

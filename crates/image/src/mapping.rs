@@ -1,5 +1,6 @@
 //! What formats with tables have in common: [`Mapping`] says where bytes lie, [`Mapped`] makes a disk of it.
 
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::source::Source;
 use block::{BlockRead, Extent, Extents, check_range, check_span};

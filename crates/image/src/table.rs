@@ -1,6 +1,7 @@
 //! Tables of words of one width, read piece by piece where they are looked at: [`Words`]; and tables of tables:
 //! [`TwoLevels`].
 
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::mapping::{Piece, Place, See};

@@ -1,6 +1,7 @@
 //! Reading a gzip stream forwards from any point whose state was kept: [`Stream`] (RFC 1952, RFC 1951).
 
 use super::Reason;
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::source::Source;
 use miniz_oxide::inflate::TINFLStatus;

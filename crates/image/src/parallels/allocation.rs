@@ -2,6 +2,7 @@
 
 use super::Reason;
 use super::header::{Header, LENGTH};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::mapping::{Mapping, Piece, Place, See};
 use crate::source::Source;
@@ -45,7 +46,7 @@ impl AllocationTable {
     fn entries_from(&self, cluster: u64) -> Result<Run<U32>> {
         let run = self.words.from(&self.source, LENGTH, self.header.entries, cluster)?;
         if run.words().is_empty() {
-            return Err(super::error(&self.source, None, Reason::Truncated { what: "allocation table" }));
+            return Err(self.source.error(None, Reason::Truncated { what: "allocation table" }));
         }
         Ok(run)
     }
@@ -60,7 +61,7 @@ impl AllocationTable {
         // The last cluster's tail behind the disk's end need not be in the file.
         let needed = (self.header.size - cluster_start).min(self.header.cluster);
         if !self.source.holds(offset, needed) {
-            return Err(super::error(&self.source, Some(offset), Reason::ClusterOutside { cluster }));
+            return Err(self.source.error(Some(offset), Reason::ClusterOutside { cluster }));
         }
         Ok(Place::Stored(offset + (start - cluster_start)))
     }

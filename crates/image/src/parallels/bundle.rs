@@ -1,9 +1,10 @@
 //! A disk of several files: the directory `name.hdd` by its `DiskDescriptor.xml`.
 
+use super::Reason;
 use super::allocation::AllocationTable;
 use super::descriptor::{Descriptor, Image, Storage};
 use super::header::{Header, MAGIC, MAGIC_EXTENDED};
-use super::{Reason, error};
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, foreign_base_name, sibling};
 use crate::layer::{Layer, LayerInfo, Parent, SnapshotInfo};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// Opens the disk that the descriptor in `opening` describes, in the state that is wanted.
 pub(super) fn open(opening: &Opening<'_>) -> Result<Layer> {
     let Opening { gate, name, source, options } = opening;
-    let fail = |reason| error(source, None, reason);
+    let fail = |reason| source.error(None, reason);
     let descriptor = Descriptor::read(source)?;
     let wanted = options.snapshot.as_ref().map(|guid| guid.to_ascii_lowercase());
     let state = wanted.unwrap_or_else(|| descriptor.top.clone());
@@ -53,7 +54,7 @@ fn open_storage(
     storage: &Storage,
     chain: &[&str],
 ) -> Result<(Arc<dyn BlockRead>, Vec<String>)> {
-    let fail = |reason| error(descriptor, None, reason);
+    let fail = |reason| descriptor.error(None, reason);
     let length = storage.range.end - storage.range.start;
     let mut below: Option<Arc<dyn BlockRead>> = None;
     let mut files = Vec::new();
@@ -83,7 +84,7 @@ fn open_image(gate: &dyn Gate, name: &str, image: &Image) -> Result<(Arc<dyn Blo
         return Ok((source.disk, file));
     }
     if !matches!(source.structure(0)?, Some(MAGIC | MAGIC_EXTENDED)) {
-        return Err(error(&source, Some(0), Reason::Magic));
+        return Err(source.error(Some(0), Reason::Magic));
     }
     let header = Header::read(&source)?;
     Ok((Arc::new(Mapped(AllocationTable::new(source, header))), file))

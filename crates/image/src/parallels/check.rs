@@ -3,6 +3,7 @@
 use super::allocation::AllocationTable;
 use super::header::Header;
 use super::{Reason, is_described};
+use crate::bytes::Bytes;
 use crate::check::{Check, Finding, Severity};
 use crate::error::Result;
 use crate::occupancy::{Claim, Occupancy};

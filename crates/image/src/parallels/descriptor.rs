@@ -5,6 +5,7 @@
 
 use super::Reason;
 use super::header::SECTOR;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::source::Source;
 use roxmltree::{Document, Node};
@@ -69,7 +70,7 @@ struct Shot {
 impl Descriptor {
     /// Reads the descriptor in `source`.
     pub(super) fn read(source: &Source) -> Result<Self> {
-        let fail = |reason| super::error(source, None, reason);
+        let fail = |reason| source.error(None, reason);
         if source.size() > MAX_BYTES {
             return Err(fail(Reason::DescriptorSize { bytes: source.size() }));
         }

@@ -1,6 +1,7 @@
 //! The header of an expanding image (QEMU `docs/interop/parallels.rst`, "Header").
 
 use super::Reason;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::source::Source;
 use zerocopy::little_endian::{U32, U64};
@@ -67,7 +68,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn read(source: &Source) -> Result<Self> {
-        let fail = |offset, reason| super::error(source, Some(offset), reason);
+        let fail = |offset, reason| source.error(Some(offset), reason);
         let raw: RawHeader =
             source.structure(0)?.ok_or_else(|| fail(0, Reason::Truncated { what: "header" }))?;
         let version = raw.version.get();

@@ -11,7 +11,8 @@ mod reason;
 pub(crate) use descriptor::NAME as DESCRIPTOR;
 pub use reason::Reason;
 
-use crate::error::{Error, Result};
+use crate::bytes::Bytes;
+use crate::error::Result;
 use crate::format::Format;
 use crate::layer::{Layer, LayerInfo};
 use crate::mapping::Mapped;
@@ -55,8 +56,4 @@ fn open(opening: Opening<'_>) -> Result<Layer> {
     }
     let parent = bundle::parent(gate, name)?;
     Ok(Layer { disk: Arc::new(Mapped(AllocationTable::new(source, header))), info, parent })
-}
-
-fn error(source: &Source, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Format { path: source.path.clone(), offset, reason: reason.into() }
 }

@@ -1,6 +1,7 @@
 //! Compressed clusters (QEMU `block/qcow.c`: `decompress_cluster`): deflate without a header. [`Unpacker`].
 
 use super::Reason;
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::source::Source;
@@ -68,6 +69,6 @@ impl Unpacker {
         if unpacked? {
             return Ok(());
         }
-        Err(super::error(source, Some(packed.offset), Reason::Inflate { cluster: packed.cluster }))
+        Err(source.error(Some(packed.offset), Reason::Inflate { cluster: packed.cluster }))
     }
 }

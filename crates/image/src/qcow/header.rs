@@ -1,6 +1,7 @@
 //! The header (QEMU `block/qcow.c`: `QCowHeader`).
 
 use super::Reason;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::source::Source;
 use zerocopy::big_endian::{U16, U32, U64};
@@ -48,7 +49,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn read(source: &Source) -> Result<Self> {
-        let fail = |offset, reason| super::error(source, Some(offset), reason);
+        let fail = |offset, reason| source.error(Some(offset), reason);
         let raw: RawHeader =
             source.structure(0)?.ok_or_else(|| fail(0, Reason::Truncated { what: "header" }))?;
         let (cluster_bits, l2_bits) = (raw.cluster_bits, raw.l2_bits);
@@ -98,7 +99,7 @@ impl Header {
 
 fn backing(source: &Source, raw: &RawHeader) -> Result<String> {
     let (offset, length) = (raw.backing_name_offset.get(), raw.backing_name_size.get());
-    let fail = || super::error(source, Some(offset), Reason::BackingName { length });
+    let fail = || source.error(Some(offset), Reason::BackingName { length });
     if length > MAX_BACKING_NAME || !source.holds(offset, length.into()) {
         return Err(fail());
     }

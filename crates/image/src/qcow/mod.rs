@@ -10,13 +10,12 @@ mod tables;
 
 pub use reason::Reason;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::Format;
 use crate::gate::sibling;
 use crate::layer::{Layer, LayerInfo, Parent};
 use crate::mapping::Mapped;
 use crate::open::Opening;
-use crate::source::Source;
 use header::Header;
 use std::sync::Arc;
 use tables::Tables;
@@ -40,8 +39,4 @@ fn open(Opening { name, source, .. }: Opening<'_>) -> Result<Layer> {
     let info =
         LayerInfo { cluster_size: Some(header.cluster()), ..LayerInfo::new("qcow", header.size, name) };
     Ok(Layer { disk: Arc::new(Mapped(Tables::new(source, header))), info, parent })
-}
-
-fn error(source: &Source, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Format { path: source.path.clone(), offset, reason: reason.into() }
 }

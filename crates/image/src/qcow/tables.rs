@@ -3,6 +3,7 @@
 use super::Reason;
 use super::compressed::{Packed, Unpacker};
 use super::header::Header;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::mapping::{Mapping, Place, See};
 use crate::source::Source;
@@ -39,7 +40,7 @@ impl Tables {
         let length = (entry >> split) & (self.header.cluster() - 1);
         match self.source.size().checked_sub(offset) {
             Some(available) if available > 0 => Ok(Packed { cluster, offset, length: length.min(available) }),
-            _ => Err(super::error(&self.source, Some(offset), Reason::Cluster { cluster })),
+            _ => Err(self.source.error(Some(offset), Reason::Cluster { cluster })),
         }
     }
 }
@@ -56,7 +57,7 @@ impl TwoLevels for Tables {
         match entry.map_or(0, U64::get) {
             0 => Ok(None),
             offset if self.source.holds(offset, self.header.l2_entries() * 8) => Ok(Some(offset)),
-            offset => Err(super::error(&self.source, Some(offset), Reason::L2 { table: index })),
+            offset => Err(self.source.error(Some(offset), Reason::L2 { table: index })),
         }
     }
 
@@ -71,7 +72,7 @@ impl TwoLevels for Tables {
         // The last cluster's tail behind the disk's end need not be in the file.
         let needed = (self.header.size - cluster * self.header.cluster()).min(self.header.cluster());
         if !self.source.holds(offset, needed) {
-            return Err(super::error(&self.source, Some(offset), Reason::Cluster { cluster }));
+            return Err(self.source.error(Some(offset), Reason::Cluster { cluster }));
         }
         Ok(Place::Stored(offset))
     }

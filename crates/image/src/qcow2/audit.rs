@@ -2,13 +2,13 @@
 //! reference counts and flags agree ([`compare`]).
 
 use super::bitmaps;
-use super::bytes::Bytes;
 use super::census::{Census, Use};
 use super::geometry::{COMPRESSED, COPIED, MAX_L1, OFFSET};
 use super::header::{DIRTY, EXTERNAL_DATA, Encryption, Header, TablePlace};
 use super::problem::Problem;
 use super::refcounts::Refcounts;
 use super::snapshots;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;

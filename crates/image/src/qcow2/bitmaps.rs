@@ -1,9 +1,9 @@
 //! What persistent bitmaps take of the file ([`regions`]; QEMU `docs/interop/qcow2.rst`, "Bitmaps extension"). What
 //! they say is not looked at.
 
-use super::bytes::Bytes;
 use super::geometry::OFFSET;
 use super::header::{AUTOCLEAR_BITMAPS, Header};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use std::ops::Range;
 use zerocopy::big_endian::{U16, U32, U64};

@@ -1,9 +1,9 @@
 //! Compressed clusters (QEMU `docs/interop/qcow2.rst`, "Compressed Clusters Descriptor"): [`Unpacker`].
 
 use super::Reason;
-use super::bytes::Bytes;
 use super::geometry::Geometry;
 use super::header::Compression;
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::source::Source;

@@ -1,7 +1,7 @@
 //! What follows the header ([`Extensions`]; QEMU `docs/interop/qcow2.rst`, "Header extensions").
 
 use super::Reason;
-use super::bytes::Bytes;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use std::ops::Range;
 use zerocopy::big_endian::{U32, U64};

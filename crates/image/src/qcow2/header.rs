@@ -1,9 +1,9 @@
 //! The header (QEMU `docs/interop/qcow2.rst`, "Header").
 
 use super::Reason;
-use super::bytes::Bytes;
 use super::extensions::Extensions;
 use super::geometry::{Geometry, MAX_L1, MAX_REFCOUNT_TABLE};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

@@ -1,10 +1,10 @@
 //! Checking an image's structure ([`inspect`]).
 
 use super::audit::{Report, audit, compare, count_refcounts};
-use super::bytes::Bytes;
 use super::header::Header;
 use super::problem::Problem;
 use super::refcounts::Refcounts;
+use crate::bytes::Bytes;
 use crate::check::Check;
 use crate::error::Result;
 use crate::open::Opening;

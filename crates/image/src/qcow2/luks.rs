@@ -4,7 +4,7 @@
 //! itself, under the number that it has in the file, not on the disk.
 
 use super::Reason;
-use super::bytes::Bytes;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::open::Passphrase;
 use crate::source::Source;
@@ -40,7 +40,7 @@ impl Volume {
         match luks::unlock_v1(length, &mut read, &secret) {
             Ok(unlocked) => Ok(Self { cipher: unlocked.cipher }),
             Err(luks::Error::Read(error)) => Err(error),
-            Err(luks::Error::Refused(reason)) => Err(file.error(Some(place.start), reason.into())),
+            Err(luks::Error::Refused(reason)) => Err(file.error(Some(place.start), Reason::from(reason))),
         }
     }
 

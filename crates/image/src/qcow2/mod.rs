@@ -7,7 +7,6 @@
 
 mod audit;
 mod bitmaps;
-mod bytes;
 mod census;
 mod compressed;
 mod extensions;

@@ -1,7 +1,6 @@
 //! Opening one image: its files, its state or a snapshot of it, and what it says of itself ([`open`]).
 
 use super::Reason;
-use super::bytes::Bytes;
 use super::header::{
     AUTOCLEAR_RAW_DATA, CORRUPT, Compression, DIRTY, EXTERNAL_DATA, Encryption, Header, LAZY_REFCOUNTS,
     TablePlace,
@@ -9,6 +8,7 @@ use super::header::{
 use super::luks::Volume;
 use super::snapshots::{self, Snapshot};
 use super::tables::{Files, Tables};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::format::{self, Format};
 use crate::gate::sibling;

@@ -4,13 +4,13 @@
 //! to them. Until then the image is what it was; where the old counts were is free afterwards.
 
 use super::audit::copied;
-use super::bytes::{Bytes, Stored};
 use super::census::{Census, Use};
 use super::geometry::{COPIED, MAX_REFCOUNT_TABLE};
 use super::header::{
     AUTOCLEAR_BITMAPS, AUTOCLEAR_RAW_DATA, CORRUPT, DIRTY, Header, HeaderV2, HeaderV3, INCOMPATIBLE_OFFSET,
 };
 use super::refcounts::{largest, per_block, put};
+use crate::bytes::{Bytes, Stored};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use zerocopy::IntoBytes;
@@ -81,7 +81,7 @@ impl Rebuild {
     }
 
     /// Writes the counts and the table and makes them durable; the image does not use them yet.
-    pub(super) fn write(&self, file: &mut Stored<'_>) -> Result<()> {
+    pub(super) fn write(&self, file: &Stored<'_>) -> Result<()> {
         let per_block = per_block(self.cluster, self.order);
         let mut table = vec![0; (self.table_clusters * self.cluster / 8) as usize];
         let mut offset = self.start;

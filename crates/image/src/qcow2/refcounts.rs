@@ -1,8 +1,8 @@
 //! The reference counts as they stand in the file ([`Refcounts`]; QEMU `docs/interop/qcow2.rst`, "Host cluster
 //! management").
 
-use super::bytes::Bytes;
 use super::header::Header;
+use crate::bytes::Bytes;
 use crate::error::Result;
 
 /// Where a refcount table's entry leads to, in bytes.

@@ -4,10 +4,10 @@
 //! lead outside the file or share clusters, nothing is touched: which of the two owners is right, no one here knows.
 
 use super::audit::audit;
-use super::bytes::Stored;
 use super::header::Header;
 use super::inspect::problems;
 use super::rebuild::Rebuild;
+use crate::bytes::Stored;
 use crate::check::Check;
 use crate::error::Result;
 use crate::storage::Storage;
@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Repairs an image in place; what was found and repaired is added to the check.
 pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> Result<()> {
-    let mut file = Stored::new(storage, path)?;
+    let file = Stored::new(storage, path)?;
     let header = Header::read(&file)?;
     let mut found = Check::default();
     let mut sound = true;
@@ -24,7 +24,7 @@ pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> R
         found.add(problem.finding(path, offset, false));
     })?;
     let any = found.leaks + found.damages > 0;
-    let repaired = any && sound && rebuild(&mut file, &header)?;
+    let repaired = any && sound && rebuild(&file, &header)?;
     if repaired {
         found.findings.iter_mut().for_each(|finding| finding.repaired = true);
         found.repaired = found.leaks + found.damages;
@@ -37,9 +37,9 @@ pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> R
 }
 
 /// Makes the reference counts anew; `false` when they cannot be written.
-fn rebuild(file: &mut Stored<'_>, header: &Header) -> Result<bool> {
+fn rebuild(file: &Stored<'_>, header: &Header) -> Result<bool> {
     let census = audit(file, header, &mut |_, _| {})?;
-    let end = super::bytes::Bytes::size(file);
+    let end = crate::bytes::Bytes::size(file);
     let Ok(rebuild) = Rebuild::plan(census, header, end) else { return Ok(false) };
     rebuild.write(file)?;
     // A cluster that is shared must not be taken for one that may be written in place, before or after.

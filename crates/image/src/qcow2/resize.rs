@@ -4,11 +4,11 @@
 //! elsewhere and made durable before the header leads to it.
 
 use super::audit::audit;
-use super::bytes::{Bytes, Stored};
 use super::geometry::{COMPRESSED, MAX_L1, OFFSET, ZERO};
 use super::header::{EXTERNAL_DATA, Encryption, Header, HeaderV2, TablePlace};
 use super::inspect::problems;
 use super::rebuild::Rebuild;
+use crate::bytes::{Bytes, Stored};
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// Gives the disk a new size in bytes, which is rounded up to whole sectors.
 pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()> {
-    let mut file = Stored::new(storage, path)?;
+    let file = Stored::new(storage, path)?;
     let header = Header::read(&file)?;
     let refused = |why: String| Error::InPlace { operation: "resize", path: path.to_path_buf(), why };
     if let Some(why) = unfit(&header) {
@@ -44,7 +44,7 @@ pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()
     if first_data(&file, &header, hidden)?.is_some() {
         return Err(refused("its tables have data behind the disk's end".to_owned()));
     }
-    grow(&mut file, &header, size)
+    grow(&file, &header, size)
 }
 
 /// Why images like this one are not resized.
@@ -145,7 +145,7 @@ fn clear_tail(file: &Stored<'_>, header: &Header, size: u64) -> Result<()> {
 }
 
 /// Makes the disk larger: where the L1 table is too short, with a new one behind everything else.
-fn grow(file: &mut Stored<'_>, header: &Header, size: u64) -> Result<()> {
+fn grow(file: &Stored<'_>, header: &Header, size: u64) -> Result<()> {
     let entries = header.geometry.l1_entries(size);
     if entries <= header.l1.entries {
         return write_header(file, |common| common.size = size.into());

@@ -1,8 +1,8 @@
 //! The table of internal snapshots ([`Snapshot`]; QEMU `docs/interop/qcow2.rst`, "Snapshots").
 
 use super::Reason;
-use super::bytes::Bytes;
 use super::header::{Header, TablePlace};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::layer::SnapshotInfo;
 use zerocopy::big_endian::{U16, U32, U64};

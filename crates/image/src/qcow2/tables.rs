@@ -1,11 +1,11 @@
 //! The L1 and L2 tables (QEMU `docs/interop/qcow2.rst`, "Cluster mapping"): [`Tables`].
 
 use super::Reason;
-use super::bytes::Bytes;
 use super::compressed::{Packed, Unpacker};
 use super::geometry::{COMPRESSED, COPIED, Geometry, OFFSET, SUBCLUSTERS, ZERO};
 use super::header::{EXTERNAL_DATA, Header, TablePlace};
 use super::luks::Volume;
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::mapping::{Mapped, Mapping, Piece, Place, See};
@@ -62,7 +62,7 @@ impl Tables {
     /// tables are read when they are needed.
     pub(super) fn read(files: Files, header: &Header, l1: TablePlace, size: u64) -> Result<Mapped<Self>> {
         let geometry = header.geometry;
-        let l1 = Bytes::words(&files.tables, l1.offset, geometry.l1_entries(size))?;
+        let l1 = files.tables.words(l1.offset, geometry.l1_entries(size))?;
         Ok(Mapped(Self {
             files,
             geometry,
@@ -98,9 +98,8 @@ impl Tables {
     fn slice(&self, table: u64, offset: u64, slice: u64) -> Result<Arc<[u64]>> {
         let length = self.slice_bytes();
         let key = table * (self.geometry.cluster() / length) + slice;
-        self.slices.get_or_make(key, || {
-            Ok(Bytes::words(&self.files.tables, offset + slice * length, length / 8)?.into())
-        })
+        self.slices
+            .get_or_make(key, || Ok(self.files.tables.words(offset + slice * length, length / 8)?.into()))
     }
 
     /// Hands on the pieces of `range`, which lies in what the L2 table `table` at `offset` covers.

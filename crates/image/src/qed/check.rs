@@ -2,6 +2,7 @@
 
 use super::header::Header;
 use super::tables::Tables;
+use crate::bytes::Bytes;
 use crate::check::{Check, Finding, Severity};
 use crate::error::Result;
 use crate::occupancy::{Claim, Occupancy};

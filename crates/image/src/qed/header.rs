@@ -1,6 +1,7 @@
 //! The header (QEMU `docs/interop/qed_spec.rst`, "Header").
 
 use super::Reason;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::source::Source;
 use zerocopy::little_endian::{U32, U64};
@@ -68,7 +69,7 @@ pub(super) struct Backing {
 
 impl Header {
     pub(super) fn read(source: &Source) -> Result<Self> {
-        let fail = |offset, reason| super::error(source, Some(offset), reason);
+        let fail = |offset, reason| source.error(Some(offset), reason);
         let raw: RawHeader =
             source.structure(0)?.ok_or_else(|| fail(0, Reason::Truncated { what: "header" }))?;
         let (cluster, table) = (raw.cluster_size.get(), raw.table_size.get());
@@ -118,7 +119,7 @@ impl Header {
 
 fn backing(source: &Source, raw: &RawHeader) -> Result<Backing> {
     let (offset, length) = (raw.backing_name_offset.get().into(), raw.backing_name_size.get());
-    let fail = || super::error(source, Some(offset), Reason::BackingName { length });
+    let fail = || source.error(Some(offset), Reason::BackingName { length });
     if length > MAX_BACKING_NAME || !source.holds(offset, length.into()) {
         return Err(fail());
     }

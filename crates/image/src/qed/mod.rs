@@ -10,14 +10,13 @@ mod tables;
 
 pub use reason::Reason;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::Format;
 use crate::gate::sibling;
 use crate::layer::{Layer, LayerInfo, Parent};
 use crate::mapping::Mapped;
 use crate::open::Opening;
 use crate::raw;
-use crate::source::Source;
 use header::Header;
 use std::sync::Arc;
 use tables::Tables;
@@ -43,8 +42,4 @@ fn open(Opening { name, source, .. }: Opening<'_>) -> Result<Layer> {
         info.facts.insert("dirty", "it was not closed by whoever wrote it last".to_owned());
     }
     Ok(Layer { disk: Arc::new(Mapped(Tables::new(source, header))), info, parent })
-}
-
-fn error(source: &Source, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Format { path: source.path.clone(), offset, reason: reason.into() }
 }

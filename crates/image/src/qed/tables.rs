@@ -2,6 +2,7 @@
 
 use super::Reason;
 use super::header::Header;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::mapping::{Mapping, Place, See};
 use crate::source::Source;
@@ -55,7 +56,7 @@ impl TwoLevels for Tables {
             offset if self.header.is_place(&self.source, offset, self.header.table_clusters) => {
                 Ok(Some(offset))
             }
-            offset => Err(super::error(&self.source, Some(offset), Reason::L2 { table: index })),
+            offset => Err(self.source.error(Some(offset), Reason::L2 { table: index })),
         }
     }
 
@@ -68,7 +69,7 @@ impl TwoLevels for Tables {
         // The last cluster's tail behind the disk's end need not be in the file.
         let needed = (self.header.size - cluster * self.header.cluster).min(self.header.cluster);
         if !offset.is_multiple_of(self.header.cluster) || !self.source.holds(offset, needed) {
-            return Err(super::error(&self.source, Some(offset), Reason::Cluster { cluster }));
+            return Err(self.source.error(Some(offset), Reason::Cluster { cluster }));
         }
         Ok(Place::Stored(offset))
     }

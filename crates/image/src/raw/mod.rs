@@ -2,6 +2,7 @@
 
 mod write;
 
+use crate::bytes::Bytes;
 use crate::copy::Layout;
 use crate::create::NewImage;
 use crate::error::{Error, Result};

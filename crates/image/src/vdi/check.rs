@@ -3,6 +3,7 @@
 use super::edit::Editor;
 use super::header::Header;
 use super::map::{BlockMap, ZERO};
+use crate::bytes::Bytes;
 use crate::check::{Check, Finding, Severity};
 use crate::error::Result;
 use crate::occupancy::{Claim, Occupancy};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Adds what is wrong with the image.
 pub(super) fn inspect(opening: &Opening<'_>, check: &mut Check) -> Result<()> {
     let source = &opening.source;
-    let header = Header::read(source)?;
+    let (_, header) = Header::read(source)?;
     let places = source.size().saturating_sub(header.data_offset).div_ceil(header.stride());
     let mut survey = Survey::new(&header, places, &source.path);
     BlockMap::new(source.clone(), header).entries(&mut |block, entry| survey.entry(block, entry))?;
@@ -39,7 +40,7 @@ pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> R
 
 /// What the map of an image says.
 pub(super) fn survey(editor: &Editor<'_>) -> Result<Survey> {
-    let mut survey = Survey::new(&editor.header, editor.places()?, editor.path());
+    let mut survey = Survey::new(&editor.header, editor.places(), editor.path());
     editor.entries(&mut |block, entry| survey.entry(block, entry))?;
     Ok(survey)
 }

@@ -1,21 +1,19 @@
 //! A VDI that is changed in place: [`Editor`].
 
 use super::header::{Header, RawHeader};
-use super::{Reason, format_error};
+use crate::bytes::{Bytes, Stored};
 use crate::error::{Error, Result};
 use crate::storage::Storage;
-use std::io;
 use std::ops::Range;
 use std::path::Path;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// How much of the map or of a block is read or written at once, in bytes.
 const PIECE: u64 = 256 << 10;
 
 /// Reads and writes the parts of one image.
 pub(super) struct Editor<'a> {
-    storage: &'a dyn Storage,
-    path: &'a Path,
+    file: Stored<'a>,
     raw: RawHeader,
     /// What the header in the file says.
     pub(super) header: Header,
@@ -23,28 +21,19 @@ pub(super) struct Editor<'a> {
 
 impl<'a> Editor<'a> {
     pub(super) fn open(storage: &'a dyn Storage, path: &'a Path) -> Result<Self> {
-        let length = storage.length().map_err(host(path, "examine"))?;
-        let mut bytes = [0; size_of::<RawHeader>()];
-        if length < bytes.len() as u64 {
-            return Err(format_error(path, Some(0), Reason::Truncated { what: "header" }));
-        }
-        storage.read_exact_at(&mut bytes, 0).map_err(host(path, "read"))?;
-        let raw = RawHeader::read_from_bytes(&bytes)
-            .map_err(|_| format_error(path, Some(0), Reason::Truncated { what: "header" }))?;
-        let header = Header::parse(&raw, length)
-            .map_err(|(offset, reason)| format_error(path, Some(offset), reason))?;
-        Ok(Self { storage, path, raw, header })
+        let file = Stored::new(storage, path)?;
+        let (raw, header) = Header::read(&file)?;
+        Ok(Self { file, raw, header })
     }
 
     /// The file's path, for messages.
-    pub(super) fn path(&self) -> &'a Path {
-        self.path
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
     }
 
     /// How many blocks there is room for between the first one and the file's end, the last perhaps not whole.
-    pub(super) fn places(&self) -> Result<u64> {
-        let length = self.storage.length().map_err(host(self.path, "examine"))?;
-        Ok(length.saturating_sub(self.header.data_offset).div_ceil(self.header.stride()))
+    pub(super) fn places(&self) -> u64 {
+        self.file.size().saturating_sub(self.header.data_offset).div_ceil(self.header.stride())
     }
 
     /// Hands on every block's entry, in the order of the disk.
@@ -55,7 +44,7 @@ impl<'a> Editor<'a> {
         while block < blocks {
             let piece = bytes.get_mut(..PIECE.min((blocks - block) * 4) as usize).unwrap_or_default();
             let place = self.header.map_offset + block * 4;
-            self.storage.read_exact_at(piece, place).map_err(host(self.path, "read"))?;
+            self.file.read(piece, place)?;
             for entry in piece.as_chunks::<4>().0 {
                 see(block, u32::from_le_bytes(*entry));
                 block += 1;
@@ -73,7 +62,7 @@ impl<'a> Editor<'a> {
     pub(super) fn copy_block(&self, from: u32, to: u32) -> Result<()> {
         let extra = self.header.extra;
         let (from, to) = (self.header.block_offset(from) - extra, self.header.block_offset(to) - extra);
-        let length = self.storage.length().map_err(host(self.path, "examine"))?;
+        let length = self.file.size();
         let mut piece = vec![0; PIECE as usize];
         let mut done = 0;
         while done < self.header.stride() {
@@ -82,7 +71,7 @@ impl<'a> Editor<'a> {
             let there = length.saturating_sub(from + done).min(size) as usize;
             let piece = piece.get_mut(..size as usize).unwrap_or_default();
             let (data, behind) = piece.split_at_mut(there);
-            self.storage.read_exact_at(data, from + done).map_err(host(self.path, "read"))?;
+            self.file.read(data, from + done)?;
             behind.fill(0);
             self.write(piece, to + done)?;
             done += size;
@@ -93,14 +82,14 @@ impl<'a> Editor<'a> {
     /// Whether bytes of the disk within a block in `place` are all zero; makes them so where `clear` says.
     pub(super) fn is_zero(&self, place: u32, within: Range<u64>, clear: bool) -> Result<bool> {
         let start = self.header.block_offset(place);
-        let length = self.storage.length().map_err(host(self.path, "examine"))?;
+        let length = self.file.size();
         // The last block of the file need not be whole.
         let end = (start + within.end).min(length);
         let (mut offset, mut zero) = (start + within.start, true);
         let mut bytes = vec![0; PIECE as usize];
         while offset < end {
             let piece = bytes.get_mut(..PIECE.min(end - offset) as usize).unwrap_or_default();
-            self.storage.read_exact_at(piece, offset).map_err(host(self.path, "read"))?;
+            self.file.read(piece, offset)?;
             if !block::is_zero(piece) {
                 zero = false;
                 if clear {
@@ -114,16 +103,16 @@ impl<'a> Editor<'a> {
     }
 
     pub(super) fn write(&self, data: &[u8], offset: u64) -> Result<()> {
-        self.storage.write_all_at(data, offset).map_err(host(self.path, "write"))
+        self.file.write(data, offset)
     }
 
     /// Makes durable what was written, so that what is written next comes after it.
     pub(super) fn flush(&self) -> Result<()> {
-        self.storage.flush().map_err(host(self.path, "write"))
+        self.file.flush()
     }
 
     pub(super) fn set_len(&self, length: u64) -> Result<()> {
-        self.storage.set_len(length).map_err(host(self.path, "resize"))
+        self.file.set_len(length)
     }
 
     /// Changes the header, which lies in one sector and so is written as a whole or not at all. Everything written
@@ -133,16 +122,12 @@ impl<'a> Editor<'a> {
         change(&mut self.raw);
         self.write(self.raw.as_bytes(), 0)?;
         self.flush()?;
-        *self = Self::open(self.storage, self.path)?;
+        (self.raw, self.header) = Header::read(&self.file)?;
         Ok(())
     }
 
     /// The error that the image cannot be changed so.
     pub(super) fn refused(&self, operation: &'static str, why: impl Into<String>) -> Error {
-        Error::InPlace { operation, path: self.path.to_path_buf(), why: why.into() }
+        self.file.refused(operation, why)
     }
-}
-
-fn host(path: &Path, operation: &'static str) -> impl Fn(io::Error) -> Error {
-    move |source| Error::Host { operation, path: path.to_path_buf(), source }
 }

@@ -1,8 +1,8 @@
 //! The header (VirtualBox `src/VBox/Storage/VDICore.h`: `VDIPREHEADER` and `VDIHEADER1PLUS`).
 
 use super::Reason;
+use crate::bytes::Bytes;
 use crate::error::Result;
-use crate::source::Source;
 use uuid::Uuid;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -145,12 +145,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn read(source: &Source) -> Result<Self> {
-        let raw = source
-            .structure(0)?
-            .ok_or_else(|| super::error(source, Some(0), Reason::Truncated { what: "header" }))?;
-        Self::parse(&raw, source.size())
-            .map_err(|(offset, reason)| super::error(source, Some(offset), reason))
+    /// Reads the header of a file, and what it says.
+    pub(super) fn read(file: &impl Bytes) -> Result<(RawHeader, Self)> {
+        let raw =
+            file.structure(0)?.ok_or_else(|| file.error(Some(0), Reason::Truncated { what: "header" }))?;
+        let header =
+            Self::parse(&raw, file.size()).map_err(|(offset, reason)| file.error(Some(offset), reason))?;
+        Ok((raw, header))
     }
 
     /// Checks a header of a file of `length` bytes. A fault is told with its place in the file.

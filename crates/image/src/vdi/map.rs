@@ -2,6 +2,7 @@
 
 use super::Reason;
 use super::header::Header;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::mapping::{Mapping, Piece, Place, See};
 use crate::source::Source;
@@ -46,7 +47,7 @@ impl BlockMap {
     fn entries_from(&self, block: u64) -> Result<crate::table::Run<U32>> {
         let run = self.words.from(&self.source, self.header.map_offset, self.header.blocks(), block)?;
         if run.words().is_empty() {
-            return Err(super::error(&self.source, None, Reason::Truncated { what: "block map" }));
+            return Err(self.source.error(None, Reason::Truncated { what: "block map" }));
         }
         Ok(run)
     }
@@ -63,11 +64,7 @@ impl BlockMap {
         // The last block's tail behind the disk's end need not be in the file.
         let needed = (self.header.size - block_start).min(self.header.block);
         if !self.source.holds(offset, needed) {
-            return Err(super::error(
-                &self.source,
-                Some(offset),
-                Reason::BlockOutside { block, place: entry },
-            ));
+            return Err(self.source.error(Some(offset), Reason::BlockOutside { block, place: entry }));
         }
         Ok(Place::Stored(offset + (start - block_start)))
     }

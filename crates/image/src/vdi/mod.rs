@@ -17,15 +17,13 @@ pub use reason::Reason;
 
 use crate::copy::Layout;
 use crate::create::NewImage;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::Format;
 use crate::layer::{Layer, LayerInfo};
 use crate::mapping::Mapped;
 use crate::open::Opening;
-use crate::source::Source;
 use header::Header;
 use map::BlockMap;
-use std::path::Path;
 use std::sync::Arc;
 use write::VdiLayout;
 
@@ -51,7 +49,7 @@ fn create(size: u64, name: &str, new: &NewImage) -> Result<Box<dyn Layout>> {
 }
 
 fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<Layer> {
-    let header = Header::read(&source)?;
+    let (_, header) = Header::read(&source)?;
     let parent = match header.kind.has_parent() {
         true => Some(parent::find(gate, name, &source, &header)?),
         false => None,
@@ -67,12 +65,4 @@ fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<Layer> {
         info.facts.insert("comment", header.comment.clone());
     }
     Ok(Layer { disk: Arc::new(Mapped(BlockMap::new(source, header))), info, parent })
-}
-
-fn error(source: &Source, offset: Option<u64>, reason: Reason) -> Error {
-    format_error(&source.path, offset, reason)
-}
-
-fn format_error(path: &Path, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Format { path: path.to_path_buf(), offset, reason: reason.into() }
 }

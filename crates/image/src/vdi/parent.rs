@@ -2,6 +2,7 @@
 
 use super::Reason;
 use super::header::{Header, MAGIC, MAGIC_OFFSET};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::gate::Gate;
 use crate::layer::Parent;
@@ -22,11 +23,11 @@ const SNAPSHOTS: &str = "Snapshots";
 pub(super) fn find(gate: &dyn Gate, name: &str, source: &Source, header: &Header) -> Result<Parent> {
     let uuid = header.parent_creation;
     if uuid.is_nil() {
-        return Err(super::error(source, Some(0x1a8), Reason::ParentUnnamed));
+        return Err(source.error(Some(0x1a8), Reason::ParentUnnamed));
     }
     let candidates = candidates(gate, name);
     let found = candidates.into_iter().take(MAX_FILES).find(|file| identifier(gate, file) == Some(uuid));
-    let found = found.ok_or_else(|| super::error(source, Some(0x1a8), Reason::ParentMissing { uuid }))?;
+    let found = found.ok_or_else(|| source.error(Some(0x1a8), Reason::ParentMissing { uuid }))?;
     // It is null until the parent is written for the first time.
     let modification = header.parent_modification;
     let content_ids = if modification.is_nil() { Vec::new() } else { vec![modification.to_string()] };
@@ -52,5 +53,5 @@ fn identifier(gate: &dyn Gate, name: &str) -> Option<Uuid> {
     let source = Source { disk: gate.open(name).ok()?, path: gate.describe(name) };
     let magic = source.structure::<[u8; 4]>(MAGIC_OFFSET as u64).ok()??;
     (magic == MAGIC.to_le_bytes()).then_some(())?;
-    Header::read(&source).ok().map(|header| header.creation)
+    Header::read(&source).ok().map(|(_, header)| header.creation)
 }

@@ -77,7 +77,7 @@ fn grow(editor: &mut Editor<'_>, size: u64) -> Result<()> {
     let mut entry = ABSENT;
     if header.kind == Kind::Fixed {
         // Behind everything that is there, where the file is made of zeroes.
-        let first = editor.places()?.max(allocated.into());
+        let first = editor.places().max(allocated.into());
         let end = u32::try_from(first + (blocks - old)).unwrap_or(ZERO);
         if end >= ZERO {
             return Err(editor.refused("resize", "the format has no files of that size"));
@@ -122,7 +122,7 @@ fn move_map(editor: &mut Editor<'_>, blocks: u64) -> Result<()> {
             first.push((block, place));
         }
     })?;
-    let behind = editor.places()?.max(header.allocated.into()).max(taken);
+    let behind = editor.places().max(header.allocated.into()).max(taken);
     let end = u32::try_from(behind + first.len() as u64).unwrap_or(ZERO);
     let (Ok(map_offset), Ok(data_offset)) = (u32::try_from(header.data_offset), u32::try_from(data_offset))
     else {
@@ -221,7 +221,7 @@ mod tests {
     fn content(file: &[u8]) -> Vec<u8> {
         let source =
             Source { disk: Arc::new(MemoryDisk::from_bytes(file.to_vec())), path: PathBuf::from("disk") };
-        let header = Header::read(&source).unwrap();
+        let header = Header::read(&source).unwrap().1;
         let disk = Mapped(BlockMap::new(source, header));
         let mut bytes = vec![0; disk.size() as usize];
         disk.read_at(&mut bytes, 0).unwrap();

@@ -4,6 +4,7 @@
 use super::Reason;
 use super::footer::SECTOR;
 use super::header::Header;
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::mapping::{Mapping, Piece, Place, See};
@@ -49,7 +50,7 @@ impl Blocks {
             return Ok(data);
         }
         let offset = self.header.table_offset + block * 4;
-        Err(super::error(&self.source.path, Some(offset), Reason::BlockOutside { block, sector }))
+        Err(self.source.error(Some(offset), Reason::BlockOutside { block, sector }))
     }
 
     /// Hands on the pieces of `range`, which lies in `block`, whose entry is `sector`.
@@ -117,7 +118,7 @@ impl Mapping for Blocks {
                 self.table.from(&self.source, self.header.table_offset, self.header.blocks, first)?;
             if entries.words().is_empty() {
                 let reason = Reason::Truncated { what: "block allocation table" };
-                return Err(super::error(&self.source.path, None, reason));
+                return Err(self.source.error(None, reason));
             }
             for (block, sector) in (first..).zip(entries.words()) {
                 let end = ((block + 1) * self.header.block).min(range.end);

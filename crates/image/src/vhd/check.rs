@@ -1,8 +1,8 @@
 //! Looking for damage ([`inspect`]) and repairing what is safe to repair ([`repair`]).
 
-use super::access::{Bytes, InPlace};
 use super::footer::{FOOTER, Kind, SECTOR};
 use super::survey::{Survey, Trouble};
+use crate::bytes::{Bytes, Stored};
 use crate::check::Check;
 use crate::error::Result;
 use crate::open::Opening;
@@ -19,7 +19,7 @@ pub(super) fn inspect(opening: &Opening<'_>, check: &mut Check) -> Result<()> {
 /// Writes a footer that is damaged anew from its copy, and cuts off what nothing uses behind the last block. Any other
 /// damage leaves it open which of the structures are right: then nothing is changed.
 pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> Result<()> {
-    let file = InPlace::new(storage, path)?;
+    let file = Stored::new(storage, path)?;
     let mut troubles = Vec::new();
     let mut others = 0;
     let survey = Survey::take(&file, &mut |trouble| match trouble {
@@ -38,11 +38,11 @@ pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> R
 }
 
 /// Whether only a footer of usual length stands behind `end`.
-fn ends_before_footer(file: &InPlace<'_>, end: u64) -> bool {
-    end + FOOTER == file.length()
+fn ends_before_footer(file: &Stored<'_>, end: u64) -> bool {
+    end + FOOTER == file.size()
 }
 
-fn mend(file: &InPlace<'_>, survey: &Survey, troubles: &[Trouble]) -> Result<()> {
+fn mend(file: &Stored<'_>, survey: &Survey, troubles: &[Trouble]) -> Result<()> {
     let footer = survey.footer.raw;
     for trouble in troubles {
         match trouble {
@@ -55,7 +55,7 @@ fn mend(file: &InPlace<'_>, survey: &Survey, troubles: &[Trouble]) -> Result<()>
                 let end = survey.end.next_multiple_of(SECTOR);
                 file.write(footer.as_bytes(), end)?;
                 file.flush()?;
-                file.cut(end + FOOTER)?;
+                file.set_len(end + FOOTER)?;
                 file.flush()?;
             }
             _ => {}

@@ -2,8 +2,8 @@
 //! Specification", Hard Disk Footer Format).
 
 use super::Reason;
-use super::access::Bytes;
 use super::geometry::Geometry;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
@@ -205,11 +205,11 @@ pub(super) struct Footers {
 
 impl Footers {
     pub(super) fn read(file: &impl Bytes) -> Result<Self> {
-        let start = file.length().saturating_sub(FOOTER);
-        let tail: Option<[u8; FOOTER as usize]> = file.structure_at(start)?;
+        let start = file.size().saturating_sub(FOOTER);
+        let tail: Option<[u8; FOOTER as usize]> = file.structure(start)?;
         let last = tail.and_then(|tail| in_tail(&tail));
         let last = last.map(|(at, footer)| Found { offset: start + at, footer });
-        let first: Option<RawFooter> = if start > 0 { file.structure_at(0)? } else { None };
+        let first: Option<RawFooter> = if start > 0 { file.structure(0)? } else { None };
         let first = first.filter(|footer| footer.cookie == COOKIE);
         Ok(Self { first: first.map(|footer| Found { offset: 0, footer }), last })
     }
@@ -220,8 +220,8 @@ impl Footers {
         let last = self.last.as_ref().filter(sound);
         let first = self.first.as_ref().filter(sound).filter(|found| !found.footer.is_fixed());
         last.or(first).copied().ok_or_else(|| match self.last.or(self.first) {
-            None => super::error(file.path(), None, Reason::NoFooter),
-            Some(found) => super::error(file.path(), Some(found.offset), Reason::Checksum { what: "footer" }),
+            None => file.error(None, Reason::NoFooter),
+            Some(found) => file.error(Some(found.offset), Reason::Checksum { what: "footer" }),
         })
     }
 }
@@ -244,8 +244,7 @@ impl Footer {
     pub(super) fn read(file: &impl Bytes) -> Result<Self> {
         let footers = Footers::read(file)?;
         let found = footers.sound(file)?;
-        Self::parse(&found, footers.last)
-            .map_err(|(at, reason)| super::error(file.path(), Some(found.offset + at), reason))
+        Self::parse(&found, footers.last).map_err(|(at, reason)| file.error(Some(found.offset + at), reason))
     }
 
     fn parse(found: &Found, last: Option<Found>) -> Result<Self, (u64, Reason)> {

@@ -1,8 +1,8 @@
 //! The header of images with a table ("Virtual Hard Disk Image Format Specification", Dynamic Disk Header Format).
 
 use super::Reason;
-use super::access::Bytes;
 use super::footer::{Footer, NOWHERE, SECTOR, VERSION, check_version, checksum};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use std::ops::RangeInclusive;
 use zerocopy::big_endian::{U32, U64};
@@ -112,17 +112,16 @@ impl Header {
     /// The header of the image in `file` that has `footer`.
     pub(super) fn read(file: &impl Bytes, footer: &Footer) -> Result<Self> {
         let offset = footer.header_offset;
-        let raw: Option<RawHeader> = file.structure_at(offset)?;
+        let raw: Option<RawHeader> = file.structure(offset)?;
         let truncated = Reason::Truncated { what: "dynamic disk header" };
         let header = match raw {
             None => Err((0, truncated)),
             Some(raw) => Self::parse(raw, offset, footer.size),
         };
-        let header = header
-            .map_err(|(at, reason)| super::error(file.path(), Some(offset.saturating_add(at)), reason))?;
-        if !file.has(header.table_offset, header.blocks * 4) {
+        let header = header.map_err(|(at, reason)| file.error(Some(offset.saturating_add(at)), reason))?;
+        if !file.holds(header.table_offset, header.blocks * 4) {
             let reason = Reason::TableOutside { blocks: header.blocks };
-            return Err(super::error(file.path(), Some(header.table_offset), reason));
+            return Err(file.error(Some(header.table_offset), reason));
         }
         Ok(header)
     }

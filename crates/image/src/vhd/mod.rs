@@ -4,7 +4,6 @@
 //! A fixed image is the disk as it is and a footer. The others have a copy of the footer at their start, a header, a block
 //! allocation table, and blocks, each with a bitmap of the sectors that were written.
 
-mod access;
 mod blocks;
 mod check;
 mod footer;
@@ -18,6 +17,7 @@ mod write;
 
 pub use reason::Reason;
 
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::layer::{Layer, LayerInfo, Parent};
@@ -29,7 +29,6 @@ use block::{BlockRead, Window};
 use blocks::Blocks;
 use footer::{Footer, Kind};
 use header::Header;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The format.
@@ -80,15 +79,11 @@ fn fixed(source: &Source, size: u64) -> Result<Arc<dyn BlockRead>> {
 fn find_parent(source: &Source, name: &str, header: &Header) -> Result<Parent> {
     let names = parent::names(source, name, header);
     if names.is_empty() {
-        return Err(error(&source.path, Some(header.offset), Reason::ParentUnnamed));
+        return Err(source.error(Some(header.offset), Reason::ParentUnnamed));
     }
     // XenServer makes differencing disks of raw ones, which have no identifier.
     if header.raw.parent_id == [0; 16] {
         return Ok(Parent { names, format: Some(&raw::FORMAT), content_ids: Vec::new() });
     }
     Ok(Parent { names, format: Some(&FORMAT), content_ids: vec![footer::identifier(header.raw.parent_id)] })
-}
-
-fn error(path: &Path, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Format { path: path.to_path_buf(), offset, reason: reason.into() }
 }

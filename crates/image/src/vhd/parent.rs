@@ -1,8 +1,8 @@
 //! The names by which a differencing disk finds its parent ("Virtual Hard Disk Image Format Specification", Parent
 //! Locator Entry): read in [`names`], written by [`Locators`].
 
-use super::access::Bytes;
 use super::header::{Header, RawHeader, RawLocator};
+use crate::bytes::Bytes;
 use crate::gate::{foreign_base_name, sibling};
 use std::path::Path;
 
@@ -45,11 +45,11 @@ fn recorded(file: &impl Bytes, header: &Header) -> Vec<String> {
 /// The bytes that a locator leads to; `None` when they are too many, or not in the file.
 fn content(file: &impl Bytes, locator: &RawLocator) -> Option<Vec<u8>> {
     let (offset, length) = (locator.offset.get(), locator.length.get());
-    if length > MAX_NAME || !file.has(offset, length.into()) {
+    if length > MAX_NAME || !file.holds(offset, length.into()) {
         return None;
     }
     let mut bytes = vec![0; length as usize];
-    file.fill(&mut bytes, offset).ok()?;
+    file.read(&mut bytes, offset).ok()?;
     Some(bytes)
 }
 

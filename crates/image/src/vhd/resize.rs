@@ -4,12 +4,12 @@
 //! new disk needs is durable by then, and does not concern the old one. A file that grows is written at its new end, never
 //! just made longer: filesystems make the length durable with the data, so that the footer is never missing.
 
-use super::access::{Bytes, InPlace};
 use super::blocks::UNUSED;
 use super::footer::{FOOTER, Footer, Kind, RawFooter, SECTOR};
 use super::header::Header;
 use super::survey::{Survey, Trouble, entries};
 use super::write::MAX_SIZE;
+use crate::bytes::{Bytes, Stored};
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use std::ops::Range;
@@ -25,7 +25,7 @@ const BATMAP: [u8; 8] = *b"tdbatmap";
 
 /// Gives the disk a new size in bytes. It can only be made smaller where nothing was ever written.
 pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()> {
-    let file = InPlace::new(storage, path)?;
+    let file = Stored::new(storage, path)?;
     let refused = |why: &str| Err(file.refused("resize", why));
     let mut damaged = false;
     let survey = Survey::take(&file, &mut |trouble: Trouble| damaged |= trouble.is_damage())?;
@@ -61,18 +61,18 @@ fn is_settled(survey: &Survey) -> bool {
 }
 
 /// Where the last footer is, if it has a sector of its own at the end.
-fn footer_offset(file: &InPlace<'_>, survey: &Survey) -> Option<u64> {
+fn footer_offset(file: &Stored<'_>, survey: &Survey) -> Option<u64> {
     let offset = survey.footers.last.as_ref()?.offset;
-    (offset.is_multiple_of(SECTOR) && offset + FOOTER == file.length()).then_some(offset)
+    (offset.is_multiple_of(SECTOR) && offset + FOOTER == file.size()).then_some(offset)
 }
 
-fn resize_fixed(file: &InPlace<'_>, footer: &Footer, last: u64, size: u64) -> Result<()> {
+fn resize_fixed(file: &Stored<'_>, footer: &Footer, last: u64, size: u64) -> Result<()> {
     let resized = footer.raw.resized(size);
     if size < footer.size {
         refuse_data(file, size..footer.size, size)?;
         write_durably(file, &resized, last)?;
         write_durably(file, &resized, size)?;
-        file.cut(size + FOOTER)?;
+        file.set_len(size + FOOTER)?;
         return file.flush();
     }
     // What stands behind the disk is not the old disk's and would be the new one's: first bytes behind its end, and then
@@ -88,7 +88,7 @@ fn resize_fixed(file: &InPlace<'_>, footer: &Footer, last: u64, size: u64) -> Re
 
 /// An image with a table that gets another size.
 struct Growing<'a> {
-    file: &'a InPlace<'a>,
+    file: &'a Stored<'a>,
     survey: &'a Survey,
     header: &'a Header,
     /// Where the last footer is, in bytes.
@@ -183,7 +183,7 @@ impl Growing<'_> {
     /// Fails when XenServer keeps a map behind the table that would have to grow too.
     fn refuse_batmap(&self, blocks: u64) -> Result<()> {
         let behind = self.header.table_offset + (u64::from(self.header.entries) * 4).next_multiple_of(SECTOR);
-        let found: Option<[u8; 8]> = self.file.structure_at(behind)?;
+        let found: Option<[u8; 8]> = self.file.structure(behind)?;
         if found == Some(BATMAP) && blocks > self.header.blocks {
             return Err(self.file.refused("resize", "it has XenServer's map of full blocks"));
         }
@@ -195,7 +195,7 @@ impl Growing<'_> {
         let mut done = 0;
         while done < length {
             let mut piece = vec![0; (length - done).min(PIECE) as usize];
-            self.file.fill(&mut piece, self.header.table_offset + done)?;
+            self.file.read(&mut piece, self.header.table_offset + done)?;
             self.file.write(&piece, to + done)?;
             done += piece.len() as u64;
         }
@@ -218,16 +218,16 @@ impl Growing<'_> {
     }
 }
 
-fn write_durably(file: &InPlace<'_>, footer: &RawFooter, offset: u64) -> Result<()> {
+fn write_durably(file: &Stored<'_>, footer: &RawFooter, offset: u64) -> Result<()> {
     file.write(footer.as_bytes(), offset)?;
     file.flush()
 }
 
-fn write_zeroes(file: &InPlace<'_>, range: Range<u64>) -> Result<()> {
+fn write_zeroes(file: &Stored<'_>, range: Range<u64>) -> Result<()> {
     fill(file, range, 0)
 }
 
-fn fill(file: &InPlace<'_>, range: Range<u64>, byte: u8) -> Result<()> {
+fn fill(file: &Stored<'_>, range: Range<u64>, byte: u8) -> Result<()> {
     let mut start = range.start;
     while start < range.end {
         let length = (range.end - start).min(PIECE);
@@ -238,11 +238,11 @@ fn fill(file: &InPlace<'_>, range: Range<u64>, byte: u8) -> Result<()> {
 }
 
 /// Fails unless all bytes of `range` of the file are zeroes; they are those of the disk from `start` on.
-fn refuse_data(file: &InPlace<'_>, range: Range<u64>, start: u64) -> Result<()> {
+fn refuse_data(file: &Stored<'_>, range: Range<u64>, start: u64) -> Result<()> {
     let mut place = range.start;
     while place < range.end {
         let mut piece = vec![0; (range.end - place).min(PIECE) as usize];
-        file.fill(&mut piece, place)?;
+        file.read(&mut piece, place)?;
         if let Some(found) = piece.iter().position(|byte| *byte != 0) {
             return Err(data_behind(file, start + (place - range.start) + found as u64));
         }
@@ -251,7 +251,7 @@ fn refuse_data(file: &InPlace<'_>, range: Range<u64>, start: u64) -> Result<()> 
     Ok(())
 }
 
-fn data_behind(file: &InPlace<'_>, byte: u64) -> Error {
+fn data_behind(file: &Stored<'_>, byte: u64) -> Error {
     file.refused("resize", format!("there is data behind the new end, at byte {byte}"))
 }
 

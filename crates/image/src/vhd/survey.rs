@@ -1,9 +1,9 @@
 //! What stands where in an image, and what is wrong with that: [`Survey`].
 
-use super::access::Bytes;
 use super::blocks::UNUSED;
 use super::footer::{FOOTER, Footer, Footers, Kind, SECTOR};
 use super::header::{HEADER, Header};
+use crate::bytes::Bytes;
 use crate::check::{Finding, Severity};
 use crate::error::Result;
 use std::ops::Range;
@@ -118,7 +118,7 @@ impl Survey {
             return Ok(Self::of_fixed(file, footers, footer, see));
         }
         let header = Header::read(file, &footer)?;
-        let behind = footers.last.as_ref().map_or(file.length(), |last| last.offset);
+        let behind = footers.last.as_ref().map_or(file.size(), |last| last.offset);
         look_at_footers(&footers, &footer, behind, see);
         let mut parts = parts(file, &header, see);
         if footers.last.is_some() {
@@ -126,7 +126,7 @@ impl Survey {
         }
         let blocks = blocks(file, &header, footer.size, see)?;
         let unit = header.bitmap() + header.block;
-        let all = Merged::new(parts, blocks, unit, file.length());
+        let all = Merged::new(parts, blocks, unit, file.size());
         let (mut end, mut behind_table) = (0, u64::MAX);
         let mut reached = 0;
         for (range, what) in all {
@@ -146,7 +146,7 @@ impl Survey {
 
     /// A fixed image has a disk and a footer, and perhaps more between them than the disk's size says.
     fn of_fixed(file: &impl Bytes, footers: Footers, footer: Footer, see: &mut dyn FnMut(Trouble)) -> Self {
-        let behind = footers.last.as_ref().map_or(file.length(), |last| last.offset);
+        let behind = footers.last.as_ref().map_or(file.size(), |last| last.offset);
         // A disk that goes by its geometry has more in the file than it shows.
         if behind > footer.size && footer.is_of_exact_size() {
             see(Trouble::Leak { range: footer.size..behind });
@@ -180,7 +180,7 @@ fn parts(file: &impl Bytes, header: &Header, see: &mut dyn FnMut(Trouble)) -> Ve
         if locator.code == [0; 4] || length == 0 {
             continue;
         }
-        if file.has(offset, length) {
+        if file.holds(offset, length) {
             parts.push((offset..offset + length, What::Name));
         } else {
             see(Trouble::Locator { index });
@@ -197,7 +197,7 @@ fn blocks(
     see: &mut dyn FnMut(Trouble),
 ) -> Result<Vec<(u32, u32)>> {
     // As soon as there are more than the file has room for, two of them overlap, and so will those that are kept.
-    let most = (file.length() / header.block + 2) as usize;
+    let most = (file.size() / header.block + 2) as usize;
     let mut found = Vec::new();
     entries(file, header, 0..header.blocks, &mut |block, sector| {
         if sector == UNUSED || found.len() > most {
@@ -205,7 +205,7 @@ fn blocks(
         }
         let data = u64::from(sector) * SECTOR + header.bitmap();
         let needed = (size - block * header.block).min(header.block);
-        if file.has(data, needed) {
+        if file.holds(data, needed) {
             found.push((sector, block as u32));
         } else {
             see(Trouble::Outside { block, entry: header.table_offset + block * 4 });
@@ -226,7 +226,7 @@ pub(super) fn entries(
     while block < blocks.end {
         let count = (blocks.end - block).min(PIECE / 4);
         let mut bytes = vec![0; count as usize * 4];
-        file.fill(&mut bytes, header.table_offset + block * 4)?;
+        file.read(&mut bytes, header.table_offset + block * 4)?;
         for (block, entry) in (block..).zip(<[U32]>::ref_from_bytes(&bytes).unwrap_or_default()) {
             see(block, entry.get());
         }

@@ -188,7 +188,7 @@ impl Entry {
 pub(super) fn check(file: &dyn File, region: Region, geometry: &Geometry) -> Result<()> {
     let (entries, needed) = (region.length / ENTRY, geometry.entries());
     if entries < needed {
-        return Err(file.error(region.offset, Reason::TableLength { entries, needed }));
+        return Err(file.damaged(region.offset, Reason::TableLength { entries, needed }));
     }
     Ok(())
 }
@@ -197,7 +197,7 @@ pub(super) fn check(file: &dyn File, region: Region, geometry: &Geometry) -> Res
 pub(super) fn entries(file: &dyn File, region: Region, first: u64, count: u64) -> Result<Vec<Entry>> {
     let last = (first + count).min(region.length / ENTRY);
     let length = last.saturating_sub(first) * ENTRY;
-    let bytes = file.bytes("block allocation table", region.offset + first * ENTRY, length)?;
+    let bytes = file.part("block allocation table", region.offset + first * ENTRY, length)?;
     Ok(bytes.as_chunks::<8>().0.iter().map(|entry| Entry(u64::from_le_bytes(*entry))).collect())
 }
 

@@ -5,6 +5,7 @@ use super::bat::{self, BITMAP, ENTRY, Entry, Geometry, State};
 use super::file::File;
 use super::header::SECTION;
 use super::region::Region;
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::mapping::{Mapping, Piece, Place, See};
@@ -37,7 +38,7 @@ impl Blocks {
     }
 
     fn error(&self, entry: u64, reason: Reason) -> Error {
-        self.source.error(self.table.offset + entry * ENTRY, reason)
+        self.source.damaged(self.table.offset + entry * ENTRY, reason)
     }
 
     fn slice(&self, number: u64) -> Result<Arc<[Entry]>> {

@@ -1,11 +1,8 @@
-//! The file as its regions are read from it, whoever holds it: [`File`].
+//! The file as its regions are read from it, whoever holds it: [`File`]; and changed in place.
 
 use super::Reason;
+use crate::bytes::{Bytes, Stored};
 use crate::error::{Error, Result};
-use crate::source::Source;
-use crate::storage::Storage;
-use std::ops::Range;
-use std::path::Path;
 use zerocopy::FromBytes;
 
 /// The granularity at which regions, blocks and the log are placed in the file, in bytes.
@@ -13,69 +10,22 @@ pub(super) const MIB: u64 = 1 << 20;
 /// The unit of the log's updates, in bytes.
 pub(super) const SECTOR: u64 = 4096;
 
-/// The bytes of a VHDX file.
-pub(super) trait File {
-    /// The file's size in bytes.
-    fn size(&self) -> u64;
-
-    /// What messages call it.
-    fn path(&self) -> &Path;
-
-    /// Fills `buf` from byte `offset`.
-    fn read(&self, buf: &mut [u8], offset: u64) -> Result<()>;
-
-    /// Whether `length` bytes at `offset` lie within the file.
-    fn holds(&self, offset: u64, length: u64) -> bool {
-        offset.checked_add(length).is_some_and(|end| end <= self.size())
-    }
-
+/// A VHDX file.
+pub(super) trait File: Bytes {
     /// `length` bytes at `offset`, which are the structure `what`. The caller bounds the length.
-    fn bytes(&self, what: &'static str, offset: u64, length: u64) -> Result<Vec<u8>> {
-        if !self.holds(offset, length) {
-            return Err(self.error(offset, Reason::Truncated { what }));
-        }
-        let mut bytes = vec![0; length as usize];
-        self.read(&mut bytes, offset)?;
-        Ok(bytes)
+    fn part(&self, what: &'static str, offset: u64, length: u64) -> Result<Vec<u8>> {
+        self.bytes_at(offset, length)?.ok_or_else(|| self.damaged(offset, Reason::Truncated { what }))
     }
 
     /// The error that something is wrong at byte `offset`.
-    fn error(&self, offset: u64, reason: Reason) -> Error {
+    fn damaged(&self, offset: u64, reason: Reason) -> Error {
         Error::Format { path: self.path().to_path_buf(), offset: Some(offset), reason: reason.into() }
     }
 }
 
-impl File for Source {
-    fn size(&self) -> u64 {
-        Self::size(self)
-    }
+impl<B: Bytes> File for B {}
 
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn read(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        Self::read(self, buf, offset)
-    }
-}
-
-/// A file that is changed in place.
-pub(super) struct Stored<'a> {
-    storage: &'a dyn Storage,
-    path: &'a Path,
-}
-
-impl<'a> Stored<'a> {
-    /// The file in `storage`, which messages call `path`.
-    pub(super) fn new(storage: &'a dyn Storage, path: &'a Path) -> Self {
-        Self { storage, path }
-    }
-
-    /// Writes all of `data` at byte `offset`.
-    pub(super) fn write(&self, data: &[u8], offset: u64) -> Result<()> {
-        self.storage.write_all_at(data, offset).map_err(|source| self.host("write", source))
-    }
-
+impl Stored<'_> {
     /// Makes `length` bytes at `offset` zeroes. Holes stay holes.
     pub(super) fn zero(&self, offset: u64, length: u64) -> Result<()> {
         self.pieces(offset, length, &mut |piece, place| {
@@ -125,45 +75,6 @@ impl<'a> Stored<'a> {
     /// Makes the file at least `length` bytes long.
     pub(super) fn grow(&self, length: u64) -> Result<()> {
         if self.size() < length { self.set_len(length) } else { Ok(()) }
-    }
-
-    /// Gives the file its length in bytes.
-    pub(super) fn set_len(&self, length: u64) -> Result<()> {
-        self.storage.set_len(length).map_err(|source| self.host("set the size of", source))
-    }
-
-    /// Gives back the room of bytes that nothing uses; answers with how much that was.
-    pub(super) fn discard(&self, range: Range<u64>) -> Result<u64> {
-        self.storage.discard(range).map_err(|source| self.host("punch a hole in", source))
-    }
-
-    /// Returns once everything written before is durable.
-    pub(super) fn flush(&self) -> Result<()> {
-        self.storage.flush().map_err(|source| self.host("flush", source))
-    }
-
-    /// The error that this cannot be done to the file.
-    pub(super) fn refused(&self, operation: &'static str, why: impl Into<String>) -> Error {
-        Error::InPlace { operation, path: self.path.to_path_buf(), why: why.into() }
-    }
-
-    fn host(&self, operation: &'static str, source: std::io::Error) -> Error {
-        Error::Host { operation, path: self.path.to_path_buf(), source }
-    }
-}
-
-impl File for Stored<'_> {
-    fn size(&self) -> u64 {
-        // A file whose length cannot be told holds nothing: whatever is looked for is then missing from it.
-        self.storage.length().unwrap_or(0)
-    }
-
-    fn path(&self) -> &Path {
-        self.path
-    }
-
-    fn read(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.storage.read_exact_at(buf, offset).map_err(|source| self.host("read", source))
     }
 }
 

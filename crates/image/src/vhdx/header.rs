@@ -1,7 +1,8 @@
 //! The two copies of the header ([MS-VHDX] section 2.2.2): [`Headers`].
 
 use super::Reason;
-use super::file::{File, MIB, Stored, checksum, structure};
+use super::file::{File, MIB, checksum, structure};
+use crate::bytes::Stored;
 use crate::error::Result;
 use uuid::Uuid;
 use zerocopy::little_endian::{U16, U32, U64};
@@ -98,7 +99,7 @@ impl Header {
         let (offset, length) = (self.log_offset.get(), u64::from(self.log_length.get()));
         let aligned = offset.is_multiple_of(MIB) && length.is_multiple_of(MIB);
         if !aligned || offset < SECTION || length == 0 || !file.holds(offset, length) {
-            return Err(file.error(offset, Reason::LogPlace { offset, length }));
+            return Err(file.damaged(offset, Reason::LogPlace { offset, length }));
         }
         Ok(LogPlace { offset, length })
     }
@@ -106,10 +107,10 @@ impl Header {
     fn check(&self, file: &dyn File, offset: u64) -> Result<()> {
         let (version, log_version) = (self.version.get(), self.log_version.get());
         if version != 1 {
-            return Err(file.error(offset + 66, Reason::Version { version }));
+            return Err(file.damaged(offset + 66, Reason::Version { version }));
         }
         if self.is_dirty() && log_version != 0 {
-            return Err(file.error(offset + 64, Reason::LogVersion { version: log_version }));
+            return Err(file.damaged(offset + 64, Reason::LogVersion { version: log_version }));
         }
         Ok(())
     }
@@ -137,12 +138,12 @@ impl Headers {
                     std::cmp::Ordering::Less => (1, second),
                     // Some writers leave two identical copies, which the specification does not foresee.
                     std::cmp::Ordering::Equal if first == second => (0, first),
-                    std::cmp::Ordering::Equal => return Err(file.error(64 << 10, Reason::NoHeader)),
+                    std::cmp::Ordering::Equal => return Err(file.damaged(64 << 10, Reason::NoHeader)),
                 }
             }
             [Some(first), None] => (0, first),
             [None, Some(second)] => (1, second),
-            [None, None] => return Err(file.error(64 << 10, Reason::NoHeader)),
+            [None, None] => return Err(file.damaged(64 << 10, Reason::NoHeader)),
         };
         header.check(file, if current == 0 { OFFSETS[0] } else { OFFSETS[1] })?;
         Ok(Self { copies, current, header })
@@ -178,7 +179,7 @@ impl Headers {
 
 /// The copy at `offset`; `None` when it is damaged.
 fn read_copy(file: &dyn File, offset: u64) -> Result<Option<Header>> {
-    let bytes = file.bytes("header", offset, size_of::<Header>() as u64)?;
+    let bytes = file.part("header", offset, size_of::<Header>() as u64)?;
     let header = structure::<Header>(&bytes, 0).filter(|header| header.signature == SIGNATURE);
     Ok(header.filter(|header| header.checksum.get() == checksum(&bytes)))
 }

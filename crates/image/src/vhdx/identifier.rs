@@ -21,9 +21,9 @@ const _: () = assert!(size_of::<FileTypeIdentifier>() == 520);
 
 /// Who made the file, by its own words.
 pub(super) fn creator(file: &dyn File) -> Result<String> {
-    let bytes = file.bytes("file type identifier", 0, size_of::<FileTypeIdentifier>() as u64)?;
+    let bytes = file.part("file type identifier", 0, size_of::<FileTypeIdentifier>() as u64)?;
     let found = structure::<FileTypeIdentifier>(&bytes, 0).filter(|found| found.signature == SIGNATURE);
-    let found = found.ok_or_else(|| file.error(0, Reason::NotVhdx))?;
+    let found = found.ok_or_else(|| file.damaged(0, Reason::NotVhdx))?;
     let text = text::lossy(&found.creator);
     Ok(text.split('\0').next().unwrap_or_default().trim().to_owned())
 }

@@ -5,6 +5,7 @@ use super::bat::{self, BITMAP, Entry, Geometry, State};
 use super::file::File;
 use super::header::SECTION;
 use super::region::{self, Region};
+use crate::bytes::Bytes;
 use crate::check::{Check, Finding, Severity};
 use crate::error::{Error, Result};
 use crate::open::Opening;

@@ -104,16 +104,16 @@ pub(super) fn active(file: &dyn File, header: &Header) -> Result<Sequence> {
     let Some((entries, head)) =
         newest.and_then(|entries| entries.last().copied().map(|head| (entries, head)))
     else {
-        return Err(file.error(log.offset, Reason::LogEmpty));
+        return Err(file.damaged(log.offset, Reason::LogEmpty));
     };
     let at = log.offset + head.first * SECTOR;
     let flushed = head.header.flushed_file_offset.get();
     if file.size() < flushed {
-        return Err(file.error(at, Reason::LogFile { flushed }));
+        return Err(file.damaged(at, Reason::LogFile { flushed }));
     }
     let file_length = head.header.last_file_offset.get().max(file.size());
     if file_length > MAX_FILE.max(file.size()) {
-        return Err(file.error(at, Reason::LogTarget { offset: file_length, length: 0 }));
+        return Err(file.damaged(at, Reason::LogTarget { offset: file_length, length: 0 }));
     }
     Ok(Sequence { log, entries, file_length })
 }
@@ -230,7 +230,7 @@ fn count_data(header: &EntryHeader, number: u64, bytes: &[u8]) -> Option<u64> {
 
 /// The sector `number` of the log, which is a ring.
 fn sector(file: &dyn File, log: LogPlace, number: u64) -> Result<Vec<u8>> {
-    file.bytes("log", log.offset + number % (log.length / SECTOR) * SECTOR, SECTOR)
+    file.part("log", log.offset + number % (log.length / SECTOR) * SECTOR, SECTOR)
 }
 
 impl Sequence {
@@ -269,7 +269,7 @@ impl Sequence {
         let in_log = |end| offset < self.log.offset + self.log.length && end > self.log.offset;
         match end {
             Some(end) if offset >= region::OFFSETS[0] && !in_log(end) => Ok(()),
-            _ => Err(file.error(self.log.offset, Reason::LogTarget { offset, length })),
+            _ => Err(file.damaged(self.log.offset, Reason::LogTarget { offset, length })),
         }
     }
 }

@@ -90,10 +90,10 @@ impl Metadata {
         let flags = parameters.flags.get();
         let has_parent = flags & HAS_PARENT != 0;
         let geometry = Geometry::new(size.get(), parameters.block_size.get(), sector.get(), has_parent)
-            .map_err(|reason| file.error(region.offset, reason))?;
+            .map_err(|reason| file.damaged(region.offset, reason))?;
         let parent = if has_parent {
             let (offset, bytes) = items.bytes(PARENT_LOCATOR, "parent locator")?;
-            Some(ParentLocator::parse(&bytes).map_err(|reason| file.error(offset, reason))?)
+            Some(ParentLocator::parse(&bytes).map_err(|reason| file.damaged(offset, reason))?)
         } else {
             None
         };
@@ -117,11 +117,11 @@ struct Items<'a> {
 
 impl<'a> Items<'a> {
     fn read(file: &'a dyn File, region: Region) -> Result<Self> {
-        let senseless = || file.error(region.offset, Reason::MetadataTable);
+        let senseless = || file.damaged(region.offset, Reason::MetadataTable);
         if region.length < TABLE {
             return Err(senseless());
         }
-        let bytes = file.bytes("metadata table", region.offset, TABLE)?;
+        let bytes = file.part("metadata table", region.offset, TABLE)?;
         let header = structure::<TableHeader>(&bytes, 0)
             .filter(|header| header.signature == SIGNATURE && header.entry_count.get() <= MAX_ENTRIES)
             .ok_or_else(senseless)?;
@@ -146,7 +146,7 @@ impl<'a> Items<'a> {
         for entry in &self.entries {
             let (id, flags) = (Uuid::from_bytes_le(entry.item_id), entry.flags.get());
             if flags & IS_REQUIRED != 0 && (flags & IS_USER != 0 || !KNOWN.contains(&id)) {
-                return Err(self.file.error(self.region.offset, Reason::ItemUnknown { id }));
+                return Err(self.file.damaged(self.region.offset, Reason::ItemUnknown { id }));
             }
         }
         Ok(())
@@ -157,7 +157,7 @@ impl<'a> Items<'a> {
         let is_it = |entry: &&TableEntry| {
             Uuid::from_bytes_le(entry.item_id) == id && entry.flags.get() & IS_USER == 0
         };
-        let fail = |reason| self.file.error(self.region.offset, reason);
+        let fail = |reason| self.file.damaged(self.region.offset, reason);
         let entry = self.entries.iter().find(is_it).ok_or_else(|| fail(Reason::ItemMissing { what }))?;
         let (offset, length) = (u64::from(entry.offset.get()), entry.length.get());
         let inside = offset >= TABLE && offset + u64::from(length) <= self.region.length;
@@ -165,13 +165,13 @@ impl<'a> Items<'a> {
             return Err(fail(Reason::Item { what }));
         }
         let place = self.region.offset + offset;
-        Ok((place, self.file.bytes(what, place, length.into())?))
+        Ok((place, self.file.part(what, place, length.into())?))
     }
 
     /// The item `id`, which has a length of its own.
     fn fixed<T: FromBytes>(&self, id: Uuid, what: &'static str) -> Result<T> {
         let (offset, bytes) = self.bytes(id, what)?;
-        T::read_from_bytes(&bytes).map_err(|_| self.file.error(offset, Reason::Item { what }))
+        T::read_from_bytes(&bytes).map_err(|_| self.file.damaged(offset, Reason::Item { what }))
     }
 }
 

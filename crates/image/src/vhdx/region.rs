@@ -67,7 +67,7 @@ impl RegionTable {
                 return Self::parse(file, offset, bytes);
             }
         }
-        Err(file.error(192 << 10, Reason::NoRegionTable))
+        Err(file.damaged(192 << 10, Reason::NoRegionTable))
     }
 
     fn parse(file: &dyn File, offset: u64, bytes: Vec<u8>) -> Result<Self> {
@@ -78,7 +78,7 @@ impl RegionTable {
                 BAT => ("block allocation table", &mut bat),
                 METADATA => ("metadata region", &mut metadata),
                 id if entry.required.get() & 1 != 0 => {
-                    return Err(file.error(offset + place as u64, Reason::RegionUnknown { id }));
+                    return Err(file.damaged(offset + place as u64, Reason::RegionUnknown { id }));
                 }
                 _ => {
                     others.push(region);
@@ -89,13 +89,13 @@ impl RegionTable {
             if !aligned || region.offset < SECTION || !file.holds(region.offset, region.length) {
                 let Region { offset: at, length } = region;
                 let reason = Reason::RegionPlace { what, offset: at, length };
-                return Err(file.error(offset + place as u64, reason));
+                return Err(file.damaged(offset + place as u64, reason));
             }
             if slot.replace(region).is_some() {
-                return Err(file.error(offset + place as u64, Reason::RegionCount { what }));
+                return Err(file.damaged(offset + place as u64, Reason::RegionCount { what }));
             }
         }
-        let missing = |what| file.error(offset, Reason::RegionCount { what });
+        let missing = |what| file.damaged(offset, Reason::RegionCount { what });
         let bat = bat.ok_or_else(|| missing("block allocation table"))?;
         let metadata = metadata.ok_or_else(|| missing("metadata region"))?;
         Ok(Self { bat, metadata, others, bytes })
@@ -150,7 +150,7 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// The copy at `offset`; `None` when it is damaged.
 pub(super) fn read_copy(file: &dyn File, offset: u64) -> Result<Option<Vec<u8>>> {
-    let bytes = file.bytes("region table", offset, LENGTH)?;
+    let bytes = file.part("region table", offset, LENGTH)?;
     let sound = structure::<TableHeader>(&bytes, 0).is_some_and(|header| {
         header.signature == SIGNATURE
             && header.entry_count.get() <= MAX_ENTRIES

@@ -1,10 +1,10 @@
 //! Repairing what is safe to repair in an image: [`repair`].
 
-use super::file::Stored;
 use super::header::{Header, Headers};
 use super::inspect::{self, damage, leak};
 use super::region::{self, RegionTable};
 use super::{Structure, replay};
+use crate::bytes::Stored;
 use crate::check::{Check, Finding};
 use crate::error::Result;
 use crate::storage::Storage;
@@ -15,7 +15,7 @@ use std::path::Path;
 ///
 /// A crash at any moment leaves an image that reads the same, and can be repaired again.
 pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> Result<()> {
-    let file = Stored::new(storage, path);
+    let file = Stored::new(storage, path)?;
     let mut headers = Headers::read(&file)?;
     let damaged: Vec<u64> = headers.damaged().collect();
     let log = headers.current().log(&file).map_or(0, |log| log.offset);

@@ -1,9 +1,9 @@
 //! A dirty log replayed without writing to the file ([`replay`], [`Replayed`]) or into the file ([`write`])
 //! ([MS-VHDX] section 2.3.3).
 
-use super::file::Stored;
 use super::header::{Header, Headers};
 use super::log::{self, Update};
+use crate::bytes::Stored;
 use crate::error::Result;
 use crate::source::Source;
 use block::{BlockRead, Extent, Extents, check_range, check_span};

@@ -6,11 +6,12 @@
 
 use super::Reason;
 use super::bat::{self, ENTRY, Entry, Geometry, State};
-use super::file::{File, MIB, SECTOR, Stored};
+use super::file::{File, MIB, SECTOR};
 use super::header::{Header, Headers};
 use super::metadata::Metadata;
 use super::region::{self, Region, RegionTable};
 use super::{log, replay};
+use crate::bytes::{Bytes, Stored};
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ const SLICE: u64 = 4096;
 /// Gives the disk of an image `size` bytes. What is added reads as zeroes; what is taken away must be zeroes that take
 /// no room.
 pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()> {
-    let file = Stored::new(storage, path);
+    let file = Stored::new(storage, path)?;
     let mut headers = Headers::read(&file)?;
     replay::write(&file, &mut headers)?;
     let regions = RegionTable::read(&file)?;
@@ -152,7 +153,7 @@ impl Change<'_> {
             }
             State::PartiallyPresent | State::Reserved(_) => {
                 let reason = Reason::BlockState { block: size / block, state: (entry.0 & 7) as u8 };
-                Err(self.file.error(self.regions.bat.offset, reason))
+                Err(self.file.damaged(self.regions.bat.offset, reason))
             }
             _ => Ok(()),
         }
@@ -237,7 +238,7 @@ impl<'a> Sectors<'a> {
         for (place, byte) in (offset..).zip(bytes) {
             let start = place / SECTOR * SECTOR;
             if !self.sectors.contains_key(&start) {
-                let now = self.file.bytes("metadata", start, SECTOR)?;
+                let now = self.file.part("metadata", start, SECTOR)?;
                 self.sectors.insert(start, (now.clone(), now));
             }
             let sector = self.sectors.get_mut(&start);

@@ -5,8 +5,9 @@
 //! holds, an entry of a directory that says otherwise is known to be wrong, and so is what is right.
 
 use super::arrangement::{ENTRY, Row, table_sectors};
+use super::directory::entries;
 use super::header::{Geometry, SECTOR};
-use super::in_place::{Bytes, words};
+use crate::bytes::Bytes;
 use crate::error::Result;
 
 /// Something that is wrong with one of the copies.
@@ -58,14 +59,14 @@ impl DirectoryCopy {
             return Ok(None);
         };
         let row = Row::at(sector, count, geometry.entries_per_table);
-        let entries: Vec<u32> = words(&bytes).collect();
+        let entries: Vec<u32> = entries(&bytes).collect();
         let right = (0..).zip(&entries).filter(|(index, entry)| row.table(*index) == u64::from(**entry));
         // Either most of the directory says so, or there is room for them nowhere but among the metadata.
         let metadata = geometry.descriptor.map_or(SECTOR, |(start, length)| start.saturating_add(length))
             ..geometry.first_marker;
         let inside = metadata.start <= offset && row.end().saturating_mul(SECTOR) <= metadata.end;
         let in_a_row =
-            file.has(0, row.end().saturating_mul(SECTOR)) && (inside || 2 * right.count() > entries.len());
+            file.holds(0, row.end().saturating_mul(SECTOR)) && (inside || 2 * right.count() > entries.len());
         Ok(Some(Self { name, row, entries, in_a_row }))
     }
 
@@ -81,7 +82,7 @@ impl DirectoryCopy {
     fn check_entry(&self, file: &impl Bytes, geometry: &Geometry, index: u64, see: See<'_>) -> Result<()> {
         let entry = u64::from(self.entries.get(index as usize).copied().unwrap_or_default());
         let right = self.table(index);
-        let outside = !file.has(entry * SECTOR, table_sectors(geometry.entries_per_table) * SECTOR);
+        let outside = !file.holds(entry * SECTOR, table_sectors(geometry.entries_per_table) * SECTOR);
         if entry == right && !outside {
             return Ok(());
         }
@@ -146,12 +147,12 @@ fn compare_tables(
 fn is_sound(file: &impl Bytes, geometry: &Geometry, index: u64, table: &[u8]) -> bool {
     let first = index * u64::from(geometry.entries_per_table);
     let mut seen = Vec::new();
-    for (grain, sector) in (first..).zip(words(table)) {
+    for (grain, sector) in (first..).zip(entries(table)) {
         if sector == 0 || (sector == 1 && geometry.zeroed_grains) {
             continue;
         }
         let length = geometry.grain_length(grain);
-        if length == 0 || !file.has(u64::from(sector) * SECTOR, length) {
+        if length == 0 || !file.holds(u64::from(sector) * SECTOR, length) {
             return false;
         }
         seen.push(sector);

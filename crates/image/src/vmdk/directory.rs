@@ -6,6 +6,7 @@
 use super::Reason;
 use super::header::{DirectoryPlace, Geometry, SECTOR};
 use super::marker;
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::source::Source;
@@ -85,7 +86,7 @@ impl Directory {
         let length = u64::from(self.entries_per_table) * size_of::<u32>() as u64;
         if !source.holds(offset, length) {
             let reason = Reason::TableOutside { table, sector: sector.into() };
-            return Err(super::error(source, Some(offset), reason));
+            return Err(source.error(Some(offset), reason));
         }
         let bytes = source.bytes(offset, length)?;
         if block::is_zero(&bytes) {
@@ -143,7 +144,7 @@ impl Directory {
 fn on_disk(source: &Source, geometry: &Geometry, sector: u64) -> Result<Vec<u32>> {
     let count = geometry.tables();
     let offset = sector.saturating_mul(SECTOR);
-    let fail = |reason| super::error(source, Some(offset), reason);
+    let fail = |reason| source.error(Some(offset), reason);
     if count > MAX_ENTRIES {
         return Err(fail(Reason::DirectoryTooLarge { entries: count }));
     }
@@ -164,6 +165,6 @@ fn on_disk(source: &Source, geometry: &Geometry, sector: u64) -> Result<Vec<u32>
     }
 }
 
-fn entries(bytes: &[u8]) -> impl Iterator<Item = u32> {
+pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = u32> {
     bytes.as_chunks::<4>().0.iter().map(|entry| u32::from_le_bytes(*entry))
 }

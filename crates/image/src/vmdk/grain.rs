@@ -3,6 +3,7 @@
 use super::Reason;
 use super::header::{Geometry, SECTOR};
 use super::marker::{MARKER, Marker};
+use crate::bytes::Bytes;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::source::Source;
@@ -80,7 +81,7 @@ impl Inflater {
         let mut tools = self.take();
         let result = self.inflate_with(&mut tools, source, packed, out);
         self.tools.lock().unwrap_or_else(PoisonError::into_inner).push(tools);
-        result.unwrap_or_else(|reason| Err(super::error(source, Some(packed.offset), reason)))
+        result.unwrap_or_else(|reason| Err(source.error(Some(packed.offset), reason)))
     }
 
     fn take(&self) -> Tools {

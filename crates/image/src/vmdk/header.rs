@@ -3,6 +3,7 @@
 
 use super::Reason;
 use super::arrangement::{GRAIN, TABLE_ENTRIES};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::source::Source;
 use zerocopy::little_endian::{U16, U32, U64};
@@ -136,10 +137,18 @@ pub(super) enum DirectoryPlace {
     None,
 }
 
+/// The header of the hosted sparse extent that a file is, and what of it matters; `None` when it is none.
+pub(super) fn hosted(file: &impl Bytes) -> Result<Option<(SparseHeader, Geometry)>> {
+    let header: Option<SparseHeader> = file.structure(0)?;
+    let Some(header) = header.filter(|header| header.magic == SPARSE_MAGIC) else { return Ok(None) };
+    let geometry = Geometry::check(&header, 0).map_err(|reason| file.error(Some(0), reason))?;
+    Ok(Some((header, geometry)))
+}
+
 impl Geometry {
     /// Reads the header of a hosted sparse extent at byte `offset` of `source`.
     pub(super) fn hosted(source: &Source, offset: u64) -> Result<Self> {
-        let fail = |reason| super::error(source, Some(offset), reason);
+        let fail = |reason| source.error(Some(offset), reason);
         let header: SparseHeader =
             source.structure(offset)?.ok_or_else(|| fail(Reason::Truncated { what: "sparse header" }))?;
         Self::check(&header, offset).map_err(fail)
@@ -196,7 +205,7 @@ impl Geometry {
 
     /// Reads the header of an ESX sparse extent.
     pub(super) fn cowd(source: &Source) -> Result<Self> {
-        let fail = |reason| super::error(source, Some(0), reason);
+        let fail = |reason| source.error(Some(0), reason);
         let header: CowdHeader =
             source.structure(0)?.ok_or_else(|| fail(Reason::Truncated { what: "COWD header" }))?;
         let checked = || {

@@ -3,10 +3,11 @@
 use super::arrangement::{ENTRY, table_sectors};
 use super::descriptor::{Descriptor, ExtentLine};
 use super::directory::Directory;
+use super::directory::entries;
 use super::header::{self, DirectoryPlace, Geometry, SECTOR};
-use super::in_place::{Bytes, words};
 use super::marker::{MARKER, Marker};
 use super::{copies, open, sparse};
+use crate::bytes::Bytes;
 use crate::check::{Check, Finding, Severity};
 use crate::error::Result;
 use crate::gate::sibling;
@@ -181,8 +182,8 @@ impl<'a> SparseInspection<'a> {
         };
         let read: HashSet<u32> = self.occupied.iter().map(|piece| piece.start).collect();
         let sectors = table_sectors(self.geometry.entries_per_table);
-        for table in words(&bytes).filter(|table| *table != 0 && !read.contains(table)) {
-            if self.source.has(u64::from(table) * SECTOR, sectors * SECTOR) {
+        for table in entries(&bytes).filter(|table| *table != 0 && !read.contains(table)) {
+            if self.source.holds(u64::from(table) * SECTOR, sectors * SECTOR) {
                 self.occupy(table.into(), sectors);
             }
         }
@@ -217,7 +218,7 @@ impl<'a> SparseInspection<'a> {
                 }
             },
         };
-        if self.source.has(offset, needed) {
+        if self.source.holds(offset, needed) {
             self.occupy(sector, needed.div_ceil(SECTOR));
         } else {
             self.damage(offset, format!("grain {grain} at sector {sector} lies outside the file"));

@@ -3,6 +3,7 @@
 
 use super::Reason;
 use super::header::{Geometry, SECTOR};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::source::Source;
 use zerocopy::little_endian::{U32, U64};
@@ -68,7 +69,7 @@ pub(super) fn scan(source: &Source, geometry: &Geometry) -> Result<Vec<(u64, u32
     let mut found = Vec::new();
     let mut offset = geometry.first_marker;
     loop {
-        let fail = |reason| super::error(source, Some(offset), reason);
+        let fail = |reason| source.error(Some(offset), reason);
         let any: AnyMarker = source.structure(offset)?.ok_or_else(|| fail(Reason::StreamCutShort))?;
         let (value, size) = (any.marker.value.get(), any.marker.size.get());
         let length = if size > 0 {
@@ -83,7 +84,7 @@ pub(super) fn scan(source: &Source, geometry: &Geometry) -> Result<Vec<(u64, u32
     }
     // An end marker is a sector of zeroes: a file that was allocated and never filled looks the same.
     if source.size() - offset > PADDING {
-        return Err(super::error(source, Some(offset), Reason::StreamCutShort));
+        return Err(source.error(Some(offset), Reason::StreamCutShort));
     }
     found.sort_unstable();
     let twice = found.windows(2).find_map(|pair| match pair {
@@ -91,7 +92,7 @@ pub(super) fn scan(source: &Source, geometry: &Geometry) -> Result<Vec<(u64, u32
         _ => None,
     });
     match twice {
-        Some(grain) => Err(super::error(source, None, Reason::DuplicateGrain { grain })),
+        Some(grain) => Err(source.error(None, Reason::DuplicateGrain { grain })),
         None => Ok(found),
     }
 }

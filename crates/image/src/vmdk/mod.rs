@@ -11,7 +11,6 @@ mod descriptor;
 mod directory;
 mod grain;
 mod header;
-mod in_place;
 mod inspect;
 mod marker;
 mod open;
@@ -25,9 +24,7 @@ mod write;
 
 pub use reason::Reason;
 
-use crate::error::Error;
 use crate::format::Format;
-use crate::source::Source;
 
 /// The format.
 pub(crate) static FORMAT: Format = Format {
@@ -45,7 +42,3 @@ pub(crate) static FORMAT: Format = Format {
             || descriptor::is_descriptor(&ends.head)
     })
 };
-
-fn error(source: &Source, offset: Option<u64>, reason: Reason) -> Error {
-    Error::Format { path: source.path.clone(), offset, reason: reason.into() }
-}

@@ -1,12 +1,12 @@
 //! Opening a VMDK: its descriptor and every extent, through the gate ("Virtual Disk Format 5.0", The Descriptor File).
 
 use super::descriptor::{self, Descriptor, ExtentLine};
-use super::error;
 use super::header::{self, Geometry, SECTOR};
 use super::parent;
 use super::reason::Reason;
 use super::sesparse::{self, SeSparseExtent};
 use super::sparse::SparseExtent;
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, sibling};
 use crate::layer::{Layer, LayerInfo};
@@ -32,16 +32,16 @@ pub(super) fn open(Opening { gate, name, source, .. }: Opening<'_>) -> Result<La
 fn open_monolithic(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> {
     let geometry = Geometry::hosted(&source, 0)?;
     let Some((offset, length)) = geometry.descriptor else {
-        return Err(error(&source, None, Reason::BareExtent));
+        return Err(source.error(None, Reason::BareExtent));
     };
     // In an extent of a split disk, room for a descriptor is left and not filled.
     if source.structure::<[u8; 1]>(offset)? == Some([0]) {
-        return Err(error(&source, None, Reason::BareExtent));
+        return Err(source.error(None, Reason::BareExtent));
     }
     let descriptor = read_descriptor(&source, offset, length)?;
     // An empty disk is one; that a header which was overwritten with zeroes hides one is not.
     if geometry.capacity == 0 && descriptor.extents.iter().any(|line| line.sectors != 0) {
-        return Err(error(&source, None, Reason::Capacity { sectors: 0 }));
+        return Err(source.error(None, Reason::Capacity { sectors: 0 }));
     }
     let extent = open_hosted(source.clone(), geometry)?;
     layer(gate, name, &source, &descriptor, vec![name.to_owned()], extent)
@@ -49,14 +49,14 @@ fn open_monolithic(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer>
 
 /// An ESX sparse extent that was named without its descriptor: what it lacks is its parent's name.
 fn open_cowd(_name: &str, source: Source) -> Result<Layer> {
-    Err(error(&source, None, Reason::BareExtent))
+    Err(source.error(None, Reason::BareExtent))
 }
 
 /// A descriptor in a file of its own.
 fn open_described(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> {
     let descriptor = read_descriptor(&source, 0, source.size())?;
     if descriptor.extents.len() > MAX_EXTENTS {
-        return Err(error(&source, None, Reason::DescriptorSize { bytes: source.size() }));
+        return Err(source.error(None, Reason::DescriptorSize { bytes: source.size() }));
     }
     let mut files = vec![name.to_owned()];
     let mut extents = Vec::with_capacity(descriptor.extents.len());
@@ -64,7 +64,7 @@ fn open_described(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> 
     for line in &descriptor.extents {
         sectors = sectors.saturating_add(line.sectors);
         if sectors > crate::MAX_VIRTUAL_SIZE / SECTOR {
-            return Err(error(&source, None, Reason::Capacity { sectors }));
+            return Err(source.error(None, Reason::Capacity { sectors }));
         }
         extents.push(open_extent(gate, name, &source, line)?);
         files.extend(line.file.as_ref().map(|file| sibling(name, file)));
@@ -84,22 +84,22 @@ fn open_described(gate: &dyn Gate, name: &str, source: Source) -> Result<Layer> 
 /// The descriptor of `length` bytes at byte `offset`.
 pub(super) fn read_descriptor(source: &Source, offset: u64, length: u64) -> Result<Descriptor> {
     if length > descriptor::MAX_BYTES || !source.holds(offset, length) {
-        return Err(error(source, Some(offset), Reason::DescriptorSize { bytes: length }));
+        return Err(source.error(Some(offset), Reason::DescriptorSize { bytes: length }));
     }
     let descriptor =
-        Descriptor::parse(&source.bytes(offset, length)?).map_err(|reason| error(source, None, reason))?;
+        Descriptor::parse(&source.bytes(offset, length)?).map_err(|reason| source.error(None, reason))?;
     if descriptor.encrypted {
-        return Err(error(source, None, Reason::Encrypted));
+        return Err(source.error(None, Reason::Encrypted));
     }
     if descriptor.extents.is_empty() {
-        return Err(error(source, None, Reason::DescriptorLacks { what: "extents" }));
+        return Err(source.error(None, Reason::DescriptorLacks { what: "extents" }));
     }
     Ok(descriptor)
 }
 
 /// The disk of one extent, exactly as long as its line says.
 fn open_extent(gate: &dyn Gate, name: &str, source: &Source, line: &ExtentLine) -> Result<OpenExtent> {
-    let fail = |reason| error(source, None, reason);
+    let fail = |reason| source.error(None, reason);
     let length = line.sectors * SECTOR;
     if line.kind == "ZERO" {
         return Ok(OpenExtent::flat(Arc::new(ZeroDisk::new(length))));

@@ -1,10 +1,10 @@
 //! Where the parent of a delta is: VMware's products record a name, VirtualBox records the parent's identifier alone.
 
 use super::descriptor::{self, Descriptor};
-use super::error;
 use super::header::{self, Geometry};
 use super::open::read_descriptor;
 use super::reason::Reason;
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, foreign_base_name, sibling};
 use crate::layer::Parent;
@@ -41,7 +41,7 @@ pub(super) fn find(
         }
         (_, _, Some(wanted)) => by_identifier(gate, name, source, descriptor, wanted).map(Some),
         (Some(_), None, None) => {
-            Err(error(source, None, Reason::DescriptorLacks { what: "parentFileNameHint" }))
+            Err(source.error(None, Reason::DescriptorLacks { what: "parentFileNameHint" }))
         }
         (None, _, None) => Ok(None),
     }
@@ -58,7 +58,7 @@ fn by_identifier(
     let found = candidates.find_map(|file| {
         read(gate, &file).filter(|found| found.identifier == Some(wanted)).map(|found| (file, found))
     });
-    let (file, found) = found.ok_or_else(|| error(source, None, Reason::ParentMissing { uuid: wanted }))?;
+    let (file, found) = found.ok_or_else(|| source.error(None, Reason::ParentMissing { uuid: wanted }))?;
     match (descriptor.parent_modification, found.modification) {
         (Some(expected), Some(actual)) if expected != actual => Err(Error::ParentChanged {
             path: source.path.clone(),

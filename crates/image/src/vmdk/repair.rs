@@ -4,8 +4,8 @@
 //! extent was not closed is removed when nothing is left that is wrong. The guest's data is not touched.
 
 use super::copies::{self, Fault, Mend};
-use super::header::DirectoryPlace;
-use super::in_place::InPlace;
+use super::header::{DirectoryPlace, hosted};
+use crate::bytes::{Bytes, Stored};
 use crate::check::{Check, Finding, Severity};
 use crate::error::Result;
 use crate::storage::Storage;
@@ -17,8 +17,8 @@ use zerocopy::IntoBytes;
 /// # Errors
 /// [`Error::InPlace`](crate::Error::InPlace) when the file is no hosted sparse extent, or a stream.
 pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> Result<()> {
-    let file = InPlace::new(storage, path)?;
-    let Some((mut header, geometry)) = file.hosted()? else {
+    let file = Stored::new(storage, path)?;
+    let Some((mut header, geometry)) = hosted(&file)? else {
         return Err(file.refused("repair", "only a hosted sparse extent has a second copy of its tables"));
     };
     if geometry.compressed {
@@ -60,7 +60,7 @@ pub(super) fn repair(storage: &dyn Storage, path: &Path, check: &mut Check) -> R
     file.flush()
 }
 
-fn finding(file: &InPlace<'_>, fault: &Fault, repaired: bool) -> Finding {
+fn finding(file: &Stored<'_>, fault: &Fault, repaired: bool) -> Finding {
     Finding {
         severity: Severity::Damage,
         path: file.path().to_path_buf(),

@@ -8,9 +8,10 @@
 use super::Reason;
 use super::arrangement::{Arrangement, ENTRY, GRAIN};
 use super::descriptor::{self, Descriptor};
-use super::header::{DirectoryPlace, Geometry, SECTOR, SparseHeader};
-use super::in_place::{Bytes, InPlace, words};
+use super::directory::entries;
+use super::header::{DirectoryPlace, Geometry, SECTOR, SparseHeader, hosted};
 use super::write::MAX_SPARSE;
+use crate::bytes::{Bytes, Stored};
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use std::ops::Range;
@@ -23,7 +24,7 @@ use zerocopy::IntoBytes;
 /// [`Error::InPlace`] for any other type of disk, a disk with a parent, and a size below the present one;
 /// [`Error::TooLarge`].
 pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()> {
-    let file = InPlace::new(storage, path)?;
+    let file = Stored::new(storage, path)?;
     let growth = match Growth::plan(&file, size)? {
         Some(growth) => growth,
         None => return Ok(()),
@@ -33,7 +34,7 @@ pub(super) fn resize(storage: &dyn Storage, path: &Path, size: u64) -> Result<()
 
 /// A disk that grows.
 struct Growth<'a> {
-    file: &'a InPlace<'a>,
+    file: &'a Stored<'a>,
     header: SparseHeader,
     geometry: Geometry,
     /// The grain directory's sector.
@@ -47,9 +48,9 @@ struct Growth<'a> {
 
 impl<'a> Growth<'a> {
     /// Finds out whether and how the disk can have `size` bytes; `None` when it has.
-    fn plan(file: &'a InPlace<'a>, size: u64) -> Result<Option<Self>> {
+    fn plan(file: &'a Stored<'a>, size: u64) -> Result<Option<Self>> {
         let refused = |why: &str| file.refused("resize", why);
-        let Some((header, geometry)) = file.hosted()? else {
+        let Some((header, geometry)) = hosted(file)? else {
             return Err(refused("its data is in other files than its descriptor"));
         };
         let DirectoryPlace::At(directory) = geometry.directory else {
@@ -75,7 +76,7 @@ impl<'a> Growth<'a> {
         let bytes = bytes
             .filter(|bytes| bytes.first() != Some(&0))
             .ok_or_else(|| refused("it is one extent of a disk, and has no descriptor of its own"))?;
-        let parsed = Descriptor::parse(&bytes).map_err(|reason| file.damaged(SECTOR, reason))?;
+        let parsed = Descriptor::parse(&bytes).map_err(|reason| file.error(Some(SECTOR), reason))?;
         if parsed.parent_cid.is_some() {
             return Err(refused("it stands on a parent, whose size it has"));
         }
@@ -117,7 +118,7 @@ impl<'a> Growth<'a> {
     /// Sees to it that what lies behind the disk's end within its last table and its last grain reads as zeroes.
     /// Answers with the first byte of the file that nothing uses.
     fn prepare_last_grain(&self) -> Result<u64> {
-        let end = self.file.length();
+        let end = self.file.size();
         let Geometry { capacity, grain, .. } = self.geometry;
         let Some(last) = self.geometry.tables().checked_sub(1) else { return Ok(end) };
         let table = self.table(last)?;
@@ -127,15 +128,15 @@ impl<'a> Growth<'a> {
         if !block::is_zero(behind) {
             return Err(self.file.refused("resize", "its grain tables have entries behind its end"));
         }
-        let sector = words(used).last().unwrap_or_default();
+        let sector = entries(used).last().unwrap_or_default();
         let length = self.geometry.grain_length(capacity.div_ceil(grain) - 1);
         if sector <= 1 || length == grain {
             return Ok(end);
         }
         let offset = u64::from(sector) * SECTOR;
-        if !self.file.has(offset, length) {
+        if !self.file.holds(offset, length) {
             let reason = Reason::GrainOutside { grain: capacity / grain, sector: sector.into() };
-            return Err(self.file.damaged(offset, reason));
+            return Err(self.file.error(Some(offset), reason));
         }
         let rest = offset + length..offset + grain;
         let left = end.saturating_sub(rest.start).min(rest.end - rest.start);
@@ -150,7 +151,7 @@ impl<'a> Growth<'a> {
     fn refuse_used(&self, bytes: &Range<u64>) -> Result<()> {
         let used = |sector: u32| bytes.contains(&(u64::from(sector) * SECTOR));
         for index in 0..self.geometry.tables() {
-            if used(self.table_sector(index)?) || words(&self.table(index)?).any(used) {
+            if used(self.table_sector(index)?) || entries(&self.table(index)?).any(used) {
                 return Err(self
                     .file
                     .refused("resize", "what lies behind its last grain's end is used twice"));
@@ -162,9 +163,9 @@ impl<'a> Growth<'a> {
     /// The sector of table `index`, 0 for none.
     fn table_sector(&self, index: u64) -> Result<u32> {
         let entry = self.directory.saturating_mul(SECTOR).saturating_add(index * ENTRY);
-        let sector = self.file.bytes_at(entry, ENTRY)?.and_then(|bytes| words(&bytes).next());
+        let sector = self.file.bytes_at(entry, ENTRY)?.and_then(|bytes| entries(&bytes).next());
         let reason = Reason::DirectoryOutside { entries: self.geometry.tables(), sector: self.directory };
-        sector.ok_or_else(|| self.file.damaged(entry, reason))
+        sector.ok_or_else(|| self.file.error(Some(entry), reason))
     }
 
     /// The bytes of table `index`, zeroes when there is none.
@@ -174,7 +175,8 @@ impl<'a> Growth<'a> {
             0 => return Ok(vec![0; length as usize]),
             sector => u64::from(sector),
         };
-        let outside = || self.file.damaged(sector * SECTOR, Reason::TableOutside { table: index, sector });
+        let outside =
+            || self.file.error(Some(sector * SECTOR), Reason::TableOutside { table: index, sector });
         self.file.bytes_at(sector * SECTOR, length)?.ok_or_else(outside)
     }
 

@@ -6,6 +6,7 @@
 
 use super::Reason;
 use super::header::SECTOR;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::mapping::{Mapped, Mapping, Place, See};
 use crate::source::Source;
@@ -92,7 +93,7 @@ pub(super) struct SeSparseExtent {
 impl SeSparseExtent {
     /// The extent in `source`; its tables are read where they are looked at.
     pub(super) fn open(source: Source) -> Result<Mapped<Self>> {
-        let fail = |offset, reason| super::error(&source, Some(offset), reason);
+        let fail = |offset, reason| source.error(Some(offset), reason);
         let truncated = Reason::Truncated { what: "header" };
         let header: ConstantHeader = source.structure(0)?.ok_or_else(|| fail(0, truncated.clone()))?;
         check(&header).map_err(|(offset, reason)| fail(offset, reason))?;
@@ -169,13 +170,13 @@ impl TwoLevels for SeSparseExtent {
         // A table that exists is marked by the highest bits and told by its number.
         if entry >> 32 != 0x1000_0000 {
             let reason = Reason::SeSparse { what: "a grain directory entry", value: entry };
-            return Err(super::error(&self.source, Some(place), reason));
+            return Err(self.source.error(Some(place), reason));
         }
         let sector = self.tables.saturating_add((entry & 0xffff_ffff) * TABLE_SECTORS);
         let offset = sector.saturating_mul(SECTOR);
         if !self.source.holds(offset, TABLE_SECTORS * SECTOR) {
             let reason = Reason::TableOutside { table: index, sector };
-            return Err(super::error(&self.source, Some(place), reason));
+            return Err(self.source.error(Some(place), reason));
         }
         Ok(Some(offset))
     }
@@ -191,7 +192,7 @@ impl TwoLevels for SeSparseExtent {
             _ => {
                 let place = Some(table + grain % TABLE_ENTRIES * 8);
                 let reason = Reason::SeSparse { what: "a grain table entry", value: entry };
-                return Err(super::error(&self.source, place, reason));
+                return Err(self.source.error(place, reason));
             }
         }
         let sector = self.grains.saturating_add(grain_number(entry).saturating_mul(GRAIN_SECTORS));
@@ -199,7 +200,7 @@ impl TwoLevels for SeSparseExtent {
         // The last grain's tail behind the disk's end need not be in the file.
         let needed = (self.capacity - grain * GRAIN).min(GRAIN);
         if !self.source.holds(offset, needed) {
-            return Err(super::error(&self.source, Some(offset), Reason::GrainOutside { grain, sector }));
+            return Err(self.source.error(Some(offset), Reason::GrainOutside { grain, sector }));
         }
         Ok(Place::Stored(offset))
     }

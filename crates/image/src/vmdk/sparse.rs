@@ -5,6 +5,7 @@ use super::directory::Directory;
 use super::grain::{Inflater, Packed};
 use super::header::{DirectoryPlace, Geometry, SECTOR};
 use super::marker;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::mapping::{Mapped, Mapping, Piece, Place, See};
 use crate::source::Source;
@@ -70,7 +71,7 @@ impl SparseExtent {
         let grain_start = grain * self.geometry.grain;
         let needed = (self.geometry.capacity - grain_start).min(self.geometry.grain);
         if !self.source.holds(offset, needed) {
-            return Err(super::error(&self.source, Some(offset), Reason::GrainOutside { grain, sector }));
+            return Err(self.source.error(Some(offset), Reason::GrainOutside { grain, sector }));
         }
         Ok(Place::Stored(offset + (start - grain_start)))
     }

@@ -2,10 +2,10 @@
 
 use super::storage::Memory;
 use super::{checked, dynamic, gate, opened};
+use crate::bytes::Stored;
 use crate::check::Check;
 use crate::open::open;
 use crate::storage::Storage;
-use crate::vhdx::file::Stored;
 use crate::vhdx::file::{SECTOR, checksum};
 use crate::vhdx::header::{self, Header, Headers};
 use crate::vhdx::log;
@@ -43,7 +43,7 @@ fn sealed(mut entry: Vec<u8>) -> Vec<u8> {
 /// Makes a change to the header in both copies.
 fn with_header(image: &Memory, change: impl Fn(&mut Header)) {
     let path = Path::new("disk.vhdx");
-    let mut header = *Headers::read(&Stored::new(image, path)).unwrap().current();
+    let mut header = *Headers::read(&Stored::new(image, path).unwrap()).unwrap().current();
     change(&mut header);
     for (number, offset) in (10..).zip(header::OFFSETS) {
         image.put(header.numbered(number).as_bytes(), offset);
