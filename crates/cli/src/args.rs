@@ -222,6 +222,9 @@ pub(crate) struct Rehearse {
     /// The hypervisor whose virtual hardware to boot on; by default the one that the machine was converted for, KVM for a source
     #[arg(long, value_name = "TARGET[:RELEASE]", value_parser = crate::target::parse)]
     pub(crate) on: Option<&'static Profile>,
+    /// Which machine of a source, where its disks may lie, and what unlocks the guest's volumes.
+    #[command(flatten)]
+    pub(crate) access: Access,
     /// Write the evidence, signed, into this new file
     #[arg(long, value_name = "FILE")]
     pub(crate) evidence: Option<PathBuf>,

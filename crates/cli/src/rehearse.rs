@@ -17,10 +17,12 @@ use std::time::Duration;
 /// Runs the command.
 pub(crate) fn run(args: &Rehearse) -> Result<Exit> {
     // Before the boot: a key that cannot be had, or a file that is there, shall not show after minutes.
+    let secrets = args.access.secrets()?;
     let signed = args.evidence.as_deref().map(|file| Signed::new(file, args)).transpose()?;
     let options =
         Options { without_boot: args.without_boot, checksum: args.signing.checksum, ..options(args.timeout) };
-    let evidence = migrate::rehearsal::rehearse_path(&args.source, args.on, &options)?;
+    let evidence =
+        migrate::rehearsal::rehearse_path(&args.source, args.on, &(&args.access).into(), &secrets, &options)?;
     if let Some(signed) = signed {
         signed.write(&evidence)?;
     }

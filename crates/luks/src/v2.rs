@@ -113,7 +113,7 @@ mod tests {
             reads += 1;
             Ok::<_, ()>(vec![0; length])
         };
-        let unlocked = unlock(&metadata, 1 << 20, &mut read, &[Secret::new(*b"wrong")]);
+        let unlocked = unlock(&metadata, 1 << 20, &mut read, &[Secret::passphrase(*b"wrong")]);
         assert!(matches!(unlocked, Err(Error::Refused(Reason::Secret))));
         assert_eq!(reads, 32);
     }

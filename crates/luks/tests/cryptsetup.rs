@@ -40,7 +40,7 @@ fn formatted(directory: &Path, options: &[&str], passphrase: &str) -> Vec<u8> {
 }
 
 fn opened(volume: &[u8], secrets: &[&str]) -> Result<Unlocked, Error<()>> {
-    let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
+    let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::passphrase(*secret)).collect();
     let mut read = |offset: u64, length: usize| Ok(volume[offset as usize..][..length].to_vec());
     unlock(volume.len() as u64, &mut read, &secrets)
 }

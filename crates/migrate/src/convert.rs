@@ -135,8 +135,13 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
         None => None,
         Some(Rehearsing { options, key }) => {
             reporter.begin(&format!("rehearsing {} on {}", plan.name, conversion.profile.name));
-            let written =
-                Written { directory: stage.directory(), plan: &plan, before: &facts.disks, after: &disks };
+            let written = Written {
+                directory: stage.directory(),
+                plan: &plan,
+                before: &facts.disks,
+                after: &disks,
+                secrets: conversion.secrets,
+            };
             let evidence = timings.time("rehearse", || written.rehearse(conversion.profile, options))?;
             if evidence.grade == Grade::Failed {
                 return Ok(Outcome::NotBooted(Box::new(NotBooted { plan, evidence })));

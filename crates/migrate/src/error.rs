@@ -89,7 +89,7 @@ pub enum Error {
         name: String,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<rehearse::Error>,
     },
     /// A manifest is not one of ours.
     #[error("{} is not a manifest of Anyvisor's", path.display())]
@@ -151,6 +151,7 @@ impl Error {
         match self {
             Self::Refused { .. } | Self::Source { .. } => true,
             Self::Copy { source, .. } => is_about_the_source(source),
+            Self::Rehearsal { source, .. } => source.is_refusal(),
             _ => false,
         }
     }
@@ -165,6 +166,7 @@ impl Error {
             Self::Copy { source, .. } if is_about_the_source(source) => Some(WHOLE),
             Self::Copy { source, .. } => source.remedy(),
             Self::Source { remedy, .. } => Some(remedy),
+            Self::Rehearsal { source, .. } => source.remedy(),
             Self::Manifest { .. } => {
                 Some("name the directory that `anyvisor convert` wrote, or its .manifest.json")
             }

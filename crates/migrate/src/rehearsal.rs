@@ -6,6 +6,8 @@ use crate::opened::Opened;
 use crate::plan::{DiskFacts, GuestPlan, Plan, PlannedDisk};
 use block::BlockRead;
 use dialect::adapt;
+use dialect::package::OpenOptions;
+use guest::volume::Secret;
 use image::{DirectoryGate, Gate};
 use machine::{Disk, Machine};
 use profile::Profile;
@@ -15,11 +17,17 @@ use std::sync::Arc;
 
 /// Rehearses what `path` means: a directory or manifest that a conversion wrote, or a source, which is then booted
 /// as it is, merely attached to the target's hardware. Without a `profile`, a conversion's is the one that it was made for,
-/// and a source's is KVM's.
+/// and a source's is KVM's. A source's disks may lie where `open` allows, too; `secrets` unlock the guest's encrypted volumes.
 ///
 /// # Errors
 /// When the machine cannot be read or the rehearsal cannot be held. A guest that does not boot is no error.
-pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &Options) -> Result<Evidence> {
+pub fn rehearse_path(
+    path: &Path,
+    profile: Option<&'static Profile>,
+    open: &OpenOptions,
+    secrets: &[Secret],
+    options: &Options,
+) -> Result<Evidence> {
     if path.is_dir() || manifest::is_manifest(path) {
         let path = Manifest::find(path)?;
         let manifest = Manifest::read(&path)?;
@@ -28,10 +36,11 @@ pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &O
         let profile = profile.map_or_else(|| of_plan(&manifest.plan), Ok)?;
         let Manifest { plan, source, .. } = &manifest;
         // What the disks held when they were written is not what they hold now: the machine may have run since.
-        return Written { directory, plan, before: &source.disks, after: &[] }.rehearse(profile, options);
+        return Written { directory, plan, before: &source.disks, after: &[], secrets }
+            .rehearse(profile, options);
     }
     let profile = profile.map_or_else(|| known(DEFAULT), Ok)?;
-    let opened = Opened::open(path, &Default::default())?;
+    let opened = Opened::open(path, open)?;
     let adapted = adapt(&opened.package.machine, profile);
     if !adapted.objections.is_empty() {
         return Err(Error::Refused { source_path: path.to_path_buf(), objections: adapted.objections });
@@ -39,7 +48,7 @@ pub fn rehearse_path(path: &Path, profile: Option<&'static Profile>, options: &O
     let disks: Vec<Arc<dyn BlockRead>> = opened.overlays.iter().map(|disk| Arc::clone(disk) as _).collect();
     let machine = &adapted.machine;
     let contents = contents(machine, |_| (None, None));
-    rehearse(&Subject { machine, disks: &disks, contents, control: true }, profile, options)
+    rehearse(&Subject { machine, disks: &disks, contents, secrets, control: true }, profile, options)
 }
 
 /// What is known of the disks' contents, before a conversion and after.
@@ -77,6 +86,8 @@ pub(crate) struct Written<'a> {
     pub(crate) before: &'a [DiskFacts],
     /// The disks as they were written, where nobody can have changed them since.
     pub(crate) after: &'a [DiskRecord],
+    /// What unlocks the guest's encrypted volumes.
+    pub(crate) secrets: &'a [Secret],
 }
 
 impl Written<'_> {
@@ -99,7 +110,11 @@ impl Written<'_> {
         let after = |id: &str| Some(self.after.iter().find(|record| record.id == id)?.blake3.clone());
         let contents = contents(machine, |disk| (before(&disk.id), after(&disk.id)));
         let control = !is_for(self.plan, profile);
-        rehearse(&Subject { machine, disks: &disks, contents, control }, profile, options)
+        rehearse(
+            &Subject { machine, disks: &disks, contents, secrets: self.secrets, control },
+            profile,
+            options,
+        )
     }
 }
 

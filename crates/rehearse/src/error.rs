@@ -45,6 +45,15 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// None of the secrets that were given unlocks an encrypted volume.
+    #[error("cannot look into {guest}")]
+    Locked {
+        /// The machine.
+        guest: String,
+        /// Which volume, and why not.
+        #[source]
+        source: guest::volume::ScanError,
+    },
     /// A disk could not be read.
     #[error("cannot read {disk} for its digest")]
     Digest {
@@ -94,4 +103,19 @@ pub enum Error {
     /// The appliance cannot be had, nor what it is started with.
     #[error("cannot find out what runs virtual machines here")]
     Appliance(#[source] appliance::Error),
+}
+
+impl Error {
+    /// What the administrator can do, where that is known.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Locked { source, .. } => source.remedy(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the guest that is refused, rather than the work that failed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+    }
 }

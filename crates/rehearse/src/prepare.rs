@@ -9,7 +9,7 @@ use block::BlockWrite;
 use guest::fs::native::NativeTree;
 use guest::fs::{FsError, GuestFs, MountMode, Mounter};
 use guest::inspect::{Inspection, inspect};
-use guest::volume::{self, Volume};
+use guest::volume::{self, Scan, ScanError, Secret, Volume};
 use machine::Machine;
 use profile::Profile;
 use qemu::Binary;
@@ -37,6 +37,11 @@ pub(crate) struct Prepared<T> {
 }
 
 impl<T> Prepared<T> {
+    /// One to whose files nothing could be done.
+    fn without(reason: String) -> Self {
+        Self { report: None, reason: Some(reason), seen: Seen::default(), also: None }
+    }
+
     /// It as the evidence states it, with the boot loader configurations in which a console was added.
     pub(crate) fn preparation(&self, console_added: Vec<String>) -> Preparation {
         Preparation { report: self.report, reason: self.reason.clone(), console_added }
@@ -56,29 +61,31 @@ pub(crate) struct Seen {
 type Failure = Box<dyn StdError + Send + Sync>;
 
 /// Looks at a guest's files and changes nothing: without a kernel's help where that suffices.
-pub(crate) fn look(
-    overlays: &[Arc<dyn BlockWrite>],
-    machine: &Machine,
-    profile: &Profile,
-) -> Result<Seen, Failure> {
-    let volumes = volume::scan(overlays)?;
+///
+/// # Errors
+/// [`Error::Locked`] and [`Error::Look`].
+pub(crate) fn look(overlays: &[Arc<dyn BlockWrite>], aim: Aim<'_>) -> Result<Seen, Error> {
+    look_into(overlays, aim).map_err(|source| match source.downcast() {
+        Ok(locked) => locked_out(*locked, aim),
+        Err(source) => Error::Look { guest: aim.machine.name.clone(), source },
+    })
+}
+
+fn look_into(overlays: &[Arc<dyn BlockWrite>], aim: Aim<'_>) -> Result<Seen, Failure> {
+    let Scan { volumes, .. } = volume::scan_unlocking(overlays, aim.secrets)?;
     if NativeTree::suffices_for(&volumes)
-        && let Ok(Some(seen)) = look_at(&mut NativeTree::new(&volumes), &volumes, machine, profile)
+        && let Ok(Some(seen)) = look_at(&mut NativeTree::new(&volumes), &volumes, aim)
     {
         return Ok(seen);
     }
     let mut appliance = Appliance::boot(&volumes, &BootOptions::default())?;
-    Ok(look_at(&mut appliance, &volumes, machine, profile)?.unwrap_or_default())
+    Ok(look_at(&mut appliance, &volumes, aim)?.unwrap_or_default())
 }
 
-fn look_at(
-    mounter: &mut dyn Mounter,
-    volumes: &[Volume],
-    machine: &Machine,
-    profile: &Profile,
-) -> Result<Option<Seen>, FsError> {
+fn look_at(mounter: &mut dyn Mounter, volumes: &[Volume], aim: Aim<'_>) -> Result<Option<Seen>, Failure> {
     let Some(inspection) = inspect(mounter, volumes)? else { return Ok(None) };
-    let drivers = drivers::check(mounter.tree(), &inspection, machine, profile)?;
+    Closed::refuse(&inspection)?;
+    let drivers = drivers::check(mounter.tree(), &inspection, aim.machine, aim.profile)?;
     Ok(Some(Seen { os: Some(inspection.pretty_name()), drivers }))
 }
 
@@ -89,25 +96,36 @@ pub(crate) struct Aim<'a> {
     pub(crate) profile: &'a Profile,
     /// The device that the guest sends its report to.
     pub(crate) port: &'a str,
+    /// What unlocks its encrypted volumes.
+    pub(crate) secrets: &'a [Secret],
 }
 
 /// Adds the report to the guest on these disks, and does something else with its files, knowing what was seen. That it cannot
 /// be added is no failure: the console decides then.
+///
+/// # Errors
+/// [`Error::Locked`]: somebody who gives a secret wants it to fit.
 pub(crate) fn prepare<T>(
     overlays: &[Arc<dyn BlockWrite>],
     aim: Aim<'_>,
     also: impl FnOnce(&mut dyn GuestFs, &Inspection, &Seen) -> Result<T, FsError>,
-) -> Prepared<T> {
+) -> Result<Prepared<T>, Error> {
     match add(overlays, aim, also) {
         Ok((report, seen, also)) => {
             let unknown = "its init is none of systemd, Upstart and those that read inittab";
             let reason = report.is_none().then(|| unknown.to_string());
-            Prepared { report, reason, seen, also: Some(also) }
+            Ok(Prepared { report, reason, seen, also: Some(also) })
         }
-        Err(error) => {
-            Prepared { report: None, reason: Some(chain(&*error)), seen: Seen::default(), also: None }
-        }
+        Err(error) => match error.downcast() {
+            Ok(locked) if matches!(*locked, ScanError::Locked { .. }) => Err(locked_out(*locked, aim)),
+            Ok(unread) => Ok(Prepared::without(chain(&*unread))),
+            Err(error) => Ok(Prepared::without(chain(&*error))),
+        },
     }
+}
+
+fn locked_out(source: ScanError, aim: Aim<'_>) -> Error {
+    Error::Locked { guest: aim.machine.name.clone(), source }
 }
 
 fn add<T>(
@@ -115,9 +133,10 @@ fn add<T>(
     aim: Aim<'_>,
     also: impl FnOnce(&mut dyn GuestFs, &Inspection, &Seen) -> Result<T, FsError>,
 ) -> Result<(Option<Init>, Seen, T), Failure> {
-    let volumes = volume::scan(overlays)?;
+    let Scan { volumes, .. } = volume::scan_unlocking(overlays, aim.secrets)?;
     let mut appliance = Appliance::boot(&volumes, &BootOptions::default())?;
     let Some(inspection) = inspect(&mut appliance, &volumes)? else { return Err(NoSystem.into()) };
+    Closed::refuse(&inspection)?;
     let drivers = drivers::check(appliance.tree(), &inspection, aim.machine, aim.profile)?;
     appliance.unmount_all()?;
     for mounted in &inspection.mounts {
@@ -135,6 +154,23 @@ fn add<T>(
 #[derive(Debug, thiserror::Error)]
 #[error("no operating system was found on the disks")]
 struct NoSystem;
+
+/// The root filesystem lies in what cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{objections}")]
+struct Closed {
+    objections: String,
+}
+
+impl Closed {
+    fn refuse(inspection: &Inspection) -> Result<(), Self> {
+        if !inspection.mounts.is_empty() {
+            return Ok(());
+        }
+        let objections: Vec<String> = inspection.objections.iter().map(ToString::to_string).collect();
+        Err(Self { objections: objections.join("; ") })
+    }
+}
 
 /// An error with its causes, as one line.
 fn chain(error: &dyn StdError) -> String {

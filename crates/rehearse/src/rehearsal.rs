@@ -13,6 +13,7 @@ use crate::run::{self, ReportAt};
 use crate::watch::{Verdict, Watch};
 use crate::{hardware, instrument, prepare, text, xen};
 use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
+use guest::volume::Secret;
 use jiff::Timestamp;
 use machine::Machine;
 use profile::{Grade, Profile, Rehearsal};
@@ -43,6 +44,9 @@ pub struct Subject<'a> {
     pub disks: &'a [Arc<dyn BlockRead>],
     /// What is known of the disks' contents, for the evidence.
     pub contents: Vec<DiskContents>,
+    /// What unlocks its encrypted volumes. It is handed to nothing but their headers and, a passphrase, to the guest's
+    /// console where the guest asks for one.
+    pub secrets: &'a [Secret],
     /// Whether the guest is taken as it is, not converted for the profile: a negative control.
     pub control: bool,
 }
@@ -117,11 +121,12 @@ pub fn rehearse(
         return Err(Error::Disks { stated: machine.disks.len(), given: subject.disks.len() });
     }
     let bench = Bench { directory: directory.path(), overlays: &overlays, accelerator: choice.accelerator };
+    let aim = |port| Aim { machine, profile, port, secrets: subject.secrets };
     options.say("preparing the guest's report in a throwaway overlay");
     let start = Instant::now();
     let stage = match &profile.rehearsal {
-        Some(Rehearsal::Xen { .. }) => bench.xen(machine, profile)?,
-        _ => bench.qemu(machine, profile, options)?,
+        Some(Rehearsal::Xen { .. }) => bench.xen(aim(xen::REPORT_PORT))?,
+        _ => bench.qemu(aim(instrument::PORT), options)?,
     };
     let prepare_ms = milliseconds(start.elapsed());
 
@@ -185,11 +190,11 @@ impl Bench<'_> {
     }
 
     /// On a machine of QEMU's own.
-    fn qemu(&self, machine: &Machine, profile: &Profile, options: &Options) -> Result<Stage, Error> {
+    fn qemu(&self, aim: Aim<'_>, options: &Options) -> Result<Stage, Error> {
+        let Aim { machine, profile, .. } = aim;
         let nvram = options.nvram.as_deref();
         let vm = hardware::vm(machine, profile, self.accelerator, self.backends(), nvram)?;
-        let aim = Aim { machine, profile, port: instrument::PORT };
-        let prepared = prepare::prepare(self.overlays, aim, |fs, _, _| instrument::add_console(fs));
+        let prepared = prepare::prepare(self.overlays, aim, |fs, _, _| instrument::add_console(fs))?;
         let preparation = prepared.preparation(prepared.also.clone().unwrap_or_default());
         let hardware = hardware::summary(&vm, machine, profile);
         let (seen, exports) = (prepared.seen, Vec::new());
@@ -197,14 +202,13 @@ impl Bench<'_> {
     }
 
     /// As a domain of Xen.
-    fn xen(&self, machine: &Machine, profile: &Profile) -> Result<Stage, Error> {
-        let aim = Aim { machine, profile, port: xen::REPORT_PORT };
-        let prepared = prepare::prepare(self.overlays, aim, xen::find);
+    fn xen(&self, aim: Aim<'_>) -> Result<Stage, Error> {
+        let prepared = prepare::prepare(self.overlays, aim, xen::find)?;
         let preparation = prepared.preparation(Vec::new());
         let unknown = prepared.reason.unwrap_or_default();
         let start = prepared.also.unwrap_or(Err(unknown)).map_err(|reason| Error::NoDomain { reason })?;
         let (backends, socket) = (self.backends(), self.socket());
-        let domain = xen::stage(machine, start, self.accelerator, backends, &socket, self.directory)?;
+        let domain = xen::stage(aim.machine, start, self.accelerator, backends, &socket, self.directory)?;
         Ok(Stage {
             vm: domain.vm,
             hardware: domain.hardware,
@@ -255,8 +259,8 @@ fn look(subject: &Subject<'_>, profile: &Profile, not_booted: String) -> Result<
         Arc::new(Overlay::new(Arc::clone(disk), options)) as Arc<dyn BlockWrite>
     };
     let overlays: Vec<_> = subject.disks.iter().map(overlay).collect();
-    let seen = prepare::look(&overlays, subject.machine, profile)
-        .map_err(|source| Error::Look { guest: guest(), source })?;
+    let aim = Aim { machine: subject.machine, profile, port: instrument::PORT, secrets: subject.secrets };
+    let seen = prepare::look(&overlays, aim)?;
     let check = seen.drivers.as_ref().ok_or_else(|| Error::NoKernel { guest: guest() })?;
     let outcome = missing_driver(check, None).map_or(Outcome::Static, Outcome::Failed);
     let not_booted = Some(not_booted);
@@ -472,7 +476,8 @@ mod tests {
         let attachment = machine::Attachment { bus, controller: 0, unit: 0 };
         let disk = machine::Disk { attachment, ..Default::default() };
         let machine = Machine { disks: vec![disk], ..Default::default() };
-        let subject = Subject { machine: &machine, disks: &[], contents: Vec::new(), control: true };
+        let subject =
+            Subject { machine: &machine, disks: &[], contents: Vec::new(), secrets: &[], control: true };
         let options = Options { without_boot: true, ..Options::default() };
         assert!(matches!(rehearse(&subject, hyperv, &options), Err(Error::Bus { .. })));
     }

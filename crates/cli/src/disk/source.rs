@@ -1,15 +1,13 @@
 //! The image that a user names, opened with everything that belongs to it: [`Opened`].
 
 use super::args;
+use crate::secret;
 use anyhow::{Context as _, Result};
-use image::{DirectoryGate, Gate, Image, LayerInfo, OpenOptions, Passphrase};
+use image::{DirectoryGate, Gate, Image, LayerInfo, OpenOptions};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The longest passphrase file that is read, in bytes.
-const MAX_PASSPHRASE: u64 = 64 << 10;
 
 /// An image and the gate through which its files were found.
 pub(super) struct Opened {
@@ -86,16 +84,6 @@ pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
 /// # Errors
 /// When the passphrase file cannot be read.
 pub(super) fn options(wanted: &args::Source) -> Result<OpenOptions> {
-    let passphrase = wanted.passphrase_file.as_deref().map(read_passphrase).transpose()?;
+    let passphrase = wanted.passphrase_file.as_deref().map(secret::image_passphrase).transpose()?;
     Ok(OpenOptions { format: wanted.from, snapshot: wanted.snapshot.clone(), passphrase })
-}
-
-/// The first line of a file, which nobody types and no message repeats.
-fn read_passphrase(path: &Path) -> Result<Passphrase> {
-    use std::io::Read as _;
-    let context = || format!("cannot read the passphrase in {}", path.display());
-    let file = std::fs::File::open(path).with_context(context)?;
-    let mut text = String::new();
-    file.take(MAX_PASSPHRASE).read_to_string(&mut text).with_context(context)?;
-    Ok(Passphrase::new(text.lines().next().unwrap_or_default()))
 }

@@ -22,7 +22,7 @@ fn encrypted(directory: &Path, passphrase: &str) -> PathBuf {
 }
 
 fn secrets(texts: &[&str]) -> Vec<Secret> {
-    texts.iter().map(|text| Secret::new(*text)).collect()
+    texts.iter().map(|text| Secret::passphrase(*text)).collect()
 }
 
 fn unlocked(volumes: &[Volume]) -> &Volume {

@@ -35,7 +35,7 @@ impl Volume {
             return Err(nowhere());
         }
         let secret: Vec<Secret> =
-            passphrase.map(|secret| Secret::new(secret.as_bytes())).into_iter().collect();
+            passphrase.map(|secret| Secret::passphrase(secret.as_bytes())).into_iter().collect();
         let mut read = |offset, length: usize| file.bytes(place.start + offset, length as u64);
         match luks::unlock_v1(length, &mut read, &secret) {
             Ok(unlocked) => Ok(Self { cipher: unlocked.cipher }),

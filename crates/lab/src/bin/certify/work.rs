@@ -2,6 +2,10 @@
 
 use crate::row::Row;
 use anyhow::{Context as _, Result, bail};
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -42,25 +46,26 @@ impl Workshop {
             .prefix("row-")
             .tempdir_in(&self.scratch)
             .with_context(|| format!("cannot create a directory in {}", self.scratch.display()))?;
+        let secret = Secret::of(row.guest, directory.path())?;
         let (subject, conversion_seconds) = match row.control {
             true => (source, None),
             false => {
                 let output = directory.path().join("converted");
-                self.convert(row, &source, &output)?;
+                self.convert(row, &source, &output, &secret)?;
                 (output, Some(start.elapsed().as_secs()))
             }
         };
         let evidence = directory.path().join("evidence.json");
-        let booted = self.rehearse(row, &subject, &evidence)?;
+        let booted = self.rehearse(row, &subject, &evidence, &secret)?;
         let document =
             std::fs::read(&evidence).with_context(|| format!("cannot read {}", evidence.display()))?;
         Ok(Done { document, booted, seconds: start.elapsed().as_secs(), conversion_seconds })
     }
 
-    fn convert(&self, row: &Row, source: &Path, output: &Path) -> Result<()> {
+    fn convert(&self, row: &Row, source: &Path, output: &Path, secret: &Secret) -> Result<()> {
         let mut command = Command::new(&self.anyvisor);
         command.arg("convert").arg(source).args(["--to", &row.target.id, "--output"]).arg(output);
-        command.args(["--map-network", "*=network:default"]);
+        command.args(["--map-network", "*=network:default"]).args(secret.arguments());
         let ran = run(&mut command)?;
         if !ran.status.success() {
             bail!("the conversion failed: {}", talk(&ran));
@@ -68,15 +73,37 @@ impl Workshop {
         Ok(())
     }
 
-    fn rehearse(&self, row: &Row, subject: &Path, evidence: &Path) -> Result<bool> {
+    fn rehearse(&self, row: &Row, subject: &Path, evidence: &Path, secret: &Secret) -> Result<bool> {
         let mut command = Command::new(&self.anyvisor);
         command.arg("rehearse").arg(subject).args(["--on", &row.target.id, "--timeout", TIMEOUT]);
-        command.arg("--checksum").arg("--evidence").arg(evidence);
+        command.arg("--checksum").arg("--evidence").arg(evidence).args(secret.arguments());
         let ran = run(&mut command)?;
         match ran.status.code() {
             Some(code) if ANSWERS.contains(&code) => Ok(code == 0),
             _ => bail!("the rehearsal was not held: {}", talk(&ran)),
         }
+    }
+}
+
+/// The file with what unlocks a guest's volumes, where it has encrypted ones.
+struct Secret(Option<PathBuf>);
+
+impl Secret {
+    /// Writes the passphrase of a guest into a file in `directory` that nobody else can read.
+    fn of(guest: &lab::Recipe, directory: &Path) -> Result<Self> {
+        let Some(passphrase) = guest.passphrase() else { return Ok(Self(None)) };
+        let path = directory.join("passphrase");
+        let write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(passphrase.as_bytes())
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self(Some(path)))
+    }
+
+    /// As the program takes it.
+    fn arguments(&self) -> impl Iterator<Item = &OsStr> {
+        self.0.iter().flat_map(|path| [OsStr::new("--passphrase-file"), path.as_os_str()])
     }
 }
 
@@ -89,4 +116,24 @@ fn run(command: &mut Command) -> Result<Output> {
 fn talk(ran: &Output) -> String {
     let from = ran.stderr.len().saturating_sub(TALK_KEPT);
     String::from_utf8_lossy(ran.stderr.get(from..).unwrap_or_default()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_passphrase_goes_by_a_file_that_nobody_else_can_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = lab::Recipe::named("debian12-luks-lvm").unwrap();
+        let secret = Secret::of(guest, directory.path()).unwrap();
+        let file = directory.path().join("passphrase");
+        let arguments: Vec<&OsStr> = secret.arguments().collect();
+        assert_eq!(arguments, [OsStr::new("--passphrase-file"), file.as_os_str()]);
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&file).ok(), guest.passphrase());
+        let plain = Secret::of(lab::Recipe::named("debian12-kvm").unwrap(), directory.path()).unwrap();
+        assert_eq!(plain.arguments().count(), 0);
+    }
 }
