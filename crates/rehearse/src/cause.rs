@@ -30,6 +30,10 @@ pub enum Cause {
     PoweredOff,
     /// QEMU ended.
     MachineStopped,
+    /// The guest asks for a passphrase, and none that could be typed was given.
+    WaitsForPassphrase,
+    /// The guest asks for a passphrase, and those that were typed did not fit.
+    PassphraseRefused,
     /// The guest said something, and then nothing more that counts, until the time was over.
     Hang,
     /// The guest said nothing at all.
@@ -55,10 +59,25 @@ impl fmt::Display for Cause {
             Self::BootLoop => "the guest resets itself again and again",
             Self::PoweredOff => "the guest switched itself off",
             Self::MachineStopped => "QEMU ended",
+            Self::WaitsForPassphrase => "it waits for a passphrase",
+            Self::PassphraseRefused => "it waits for a passphrase, and those that were typed do not fit",
             Self::Hang => "the guest hangs",
             Self::Silent => "the guest said nothing, on its console or otherwise",
             Self::MissingDriver => "a driver of the hypervisor's devices is missing, or would not be loaded",
         })
+    }
+}
+
+impl Cause {
+    /// What the administrator can do, where there is one thing to do.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::WaitsForPassphrase => Some(
+                "give the passphrase (--passphrase-file): it is typed where the guest asks, but not under Xen",
+            ),
+            Self::PassphraseRefused => Some("give the right passphrase (--passphrase-file)"),
+            _ => None,
+        }
     }
 }
 

@@ -23,8 +23,9 @@ impl fmt::Display for Evidence {
         if self.control {
             row(f, "control", "the guest was taken as it is, not converted for this hypervisor")?;
         }
-        if let Outcome::Failed(Failed { line: Some(line), .. }) = &self.outcome {
-            row(f, "sign", line)?;
+        if let Outcome::Failed(Failed { cause, line, .. }) = &self.outcome {
+            line.iter().try_for_each(|line| row(f, "sign", line))?;
+            cause.remedy().iter().try_for_each(|remedy| row(f, "remedy", remedy))?;
         }
         if let Some(facts) = self.facts() {
             rows_of_facts(f, facts)?;
@@ -81,6 +82,9 @@ fn rows_of_run(f: &mut fmt::Formatter<'_>, run: &Run, outcome: &Outcome) -> fmt:
     row(f, "machine", &hardware(&run.hardware))?;
     if !run.hardware.stand_ins.is_empty() {
         row(f, "stand-ins", &run.hardware.stand_ins.join(", "))?;
+    }
+    if run.passphrases_typed > 0 {
+        row(f, "unlocked", &format!("passphrases typed at the console: {}", run.passphrases_typed))?;
     }
     row(f, "run by", &format!("{} with {}", run.hypervisor, run.accelerator))?;
     row(f, "judged by", &judgement(outcome, &run.preparation))

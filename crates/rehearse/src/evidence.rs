@@ -82,8 +82,16 @@ pub struct Run {
     pub preparation: Preparation,
     /// How long each part took.
     pub timings: Timings,
-    /// The lines of the console, without control characters; of a long one the last.
+    /// How many prompts for a passphrase were answered at the console, as the administrator would. Older evidence says nothing
+    /// of it: none was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passphrases_typed: u32,
+    /// The lines of the console, without control characters and without what was typed; of a long one the last.
     pub console: Vec<String>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How a rehearsal ended.

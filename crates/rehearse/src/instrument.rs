@@ -143,12 +143,21 @@ const LOADER_FILES: &[&str] = &[
 /// The commands whose arguments are a kernel's command line, or end in one.
 const COMMANDS: &[&str] = &["linux", "linux16", "linuxefi", "kernel", "options", "append"];
 const CONSOLE: &str = " console=tty0 console=ttyS0,115200";
+/// Makes the serial port, which is a console already, the one that `/dev/console` is: the last that is named.
+const CONSOLE_LAST: &str = " console=ttyS0,115200";
+/// Where a boot partition stands in the tree.
+const BOOT: &str = "/boot";
 
-/// Sends the kernel's messages to the serial port too, where the boot loader's configuration does not say so
-/// already; answers with the files that were changed. Without it many a guest that does not boot dies silently.
+/// Sends the kernel's messages to the serial port too, and makes it the console on which a passphrase is asked for, where the
+/// boot loader's configuration does not say so already; answers with the files that were changed. Without it many a guest
+/// that does not boot dies silently. The tree may be that of a boot partition alone.
 pub(crate) fn add_console(fs: &mut dyn GuestFs) -> Result<Vec<String>, FsError> {
-    let mut files: Vec<String> = LOADER_FILES.iter().map(|file| (*file).to_string()).collect();
-    for (directory, ending) in ENTRY_DIRECTORIES {
+    let alone = |path: &&'static str| path.strip_prefix(BOOT);
+    let loader_files =
+        LOADER_FILES.iter().copied().chain(LOADER_FILES.iter().copied().filter_map(|path| alone(&path)));
+    let mut files: Vec<String> = loader_files.map(str::to_string).collect();
+    let own = ENTRY_DIRECTORIES.iter().filter_map(|(path, ending)| Some((alone(path)?, *ending)));
+    for (directory, ending) in ENTRY_DIRECTORIES.iter().copied().chain(own) {
         if let Ok(entries) = fs.list(directory) {
             let names = entries.into_iter().map(|entry| entry.name).filter(|name| name.ends_with(ending));
             files.extend(names.map(|name| format!("{directory}/{name}")));
@@ -172,12 +181,24 @@ fn with_console(configuration: &str) -> String {
         let text = line.trim_end_matches(['\r', '\n']);
         let command = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
         after.push_str(text);
-        if COMMANDS.contains(&command.as_str()) && !text.contains("console=ttyS") {
-            after.push_str(CONSOLE);
+        if COMMANDS.contains(&command.as_str()) {
+            after.push_str(console_for(text));
         }
         after.push_str(line.get(text.len()..).unwrap_or_default());
     }
     after
+}
+
+/// What a command line lacks so that the serial port is the console.
+fn console_for(command_line: &str) -> &'static str {
+    let consoles: Vec<&str> =
+        command_line.split_whitespace().filter_map(|word| word.strip_prefix("console=")).collect();
+    let is_port = |console: &&str| console.split(',').next() == Some("ttyS0");
+    match (consoles.iter().any(|console| console.starts_with("ttyS")), consoles.last().is_some_and(is_port)) {
+        (false, _) => CONSOLE,
+        (true, false) if consoles.iter().any(is_port) => CONSOLE_LAST,
+        (true, _) => "",
+    }
 }
 
 /// A text file, or `None` when it is not there, is no file, is too long or is no text.
@@ -240,6 +261,16 @@ mod tests {
         let changed = add_console(&mut tree).unwrap();
         assert_eq!(changed, ["/boot/grub/grub.cfg", "/boot/loader/entries/a.conf"]);
         assert!(add_console(&mut tree).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_console_is_added_on_a_boot_partition_alone() {
+        let mut tree = MemoryTree::single();
+        tree.put("/grub/grub.cfg", "linux /vmlinuz root=x console=ttyS0 console=tty0\n").unwrap();
+        tree.put("/loader/entries/a.conf", "options root=x console=tty0 console=ttyS0\n").unwrap();
+        assert_eq!(add_console(&mut tree).unwrap(), ["/grub/grub.cfg"]);
+        let after = tree.read("/grub/grub.cfg", LONGEST).unwrap();
+        assert!(after.ends_with(b"console=ttyS0 console=tty0 console=ttyS0,115200\n"));
     }
 
     #[test]

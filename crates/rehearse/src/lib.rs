@@ -26,6 +26,7 @@ mod report;
 mod run;
 pub mod signed;
 mod text;
+mod unlock;
 mod watch;
 mod xen;
 

@@ -57,6 +57,9 @@ pub(crate) struct Seen {
     pub(crate) drivers: Option<DriverCheck>,
 }
 
+/// What a boot partition may be.
+const BOOT_FILESYSTEMS: &[&str] = &["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"];
+
 /// What goes wrong with a guest's files is passed on as it is.
 type Failure = Box<dyn StdError + Send + Sync>;
 
@@ -148,6 +151,32 @@ fn add<T>(
     let also = also(&mut appliance, &inspection, &seen)?;
     appliance.shutdown()?;
     Ok((report, seen, also))
+}
+
+/// Sends the console of a guest whose root filesystem cannot be read to the serial port, where a boot partition can be: what
+/// such a guest asks for is seen there. Answers with the files that were changed. That there are none is no failure.
+pub(crate) fn add_console_alone(overlays: &[Arc<dyn BlockWrite>]) -> Vec<String> {
+    let add = || -> Result<Vec<String>, Failure> {
+        let volumes = volume::scan(overlays)?;
+        let mut appliance = Appliance::boot(&volumes, &BootOptions::default())?;
+        let mut changed = Vec::new();
+        for volume in &volumes {
+            let can_be_boot = volume
+                .content
+                .as_ref()
+                .is_some_and(|content| BOOT_FILESYSTEMS.contains(&content.kind.as_str()));
+            if can_be_boot && appliance.mount(volume.id, "/", MountMode::ReadWrite, None).is_ok() {
+                changed.extend(instrument::add_console(&mut appliance)?);
+                appliance.unmount_all()?;
+            }
+        }
+        appliance.shutdown()?;
+        Ok(changed)
+    };
+    add().unwrap_or_else(|error| {
+        tracing::debug!(error = chain(&*error), "no console was added");
+        Vec::new()
+    })
 }
 
 /// The disks hold nothing that is known as a system.

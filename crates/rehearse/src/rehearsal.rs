@@ -10,6 +10,7 @@ use crate::evidence::{
 use crate::facts::Facts;
 use crate::prepare::{Aim, Seen};
 use crate::run::{self, ReportAt};
+use crate::unlock::Typist;
 use crate::watch::{Verdict, Watch};
 use crate::{hardware, instrument, prepare, text, xen};
 use block::{BlockRead, BlockWrite, Overlay, OverlayOptions};
@@ -138,9 +139,11 @@ pub fn rehearse(
     let timeout = options.timeout.unwrap_or(default_timeout(choice.accelerator, profile));
     options.say(&format!("booting {} on {} ({})", machine.name, profile.name, choice.accelerator));
     let watch = Watch::new(timeout, stage.preparation.report.is_some());
-    let mut seen = run::run(&binary, &stage.vm, watch, stage.report).map_err(Error::Qemu)?;
+    // What is typed does not reach a domain of Xen, whose console is only passed on.
+    let typed = if stage.takes_input { subject.secrets } else { &[] };
+    let typist = Typist::new(typed);
+    let mut seen = run::run(&binary, &stage.vm, watch, typist, stage.report).map_err(Error::Qemu)?;
 
-    let console = text::plain(&seen.console);
     let facts = match &mut seen.verdict {
         Verdict::Reported(facts) => {
             facts.disks.retain(|disk| !xen::is_report_disk(&disk.name));
@@ -155,9 +158,10 @@ pub fn rehearse(
         hardware: stage.hardware,
         preparation: stage.preparation,
         timings: timings(prepare_ms, milliseconds(seen.elapsed), facts),
-        console: text::tail(&console, CONSOLE_LINES),
+        passphrases_typed: seen.typed,
+        console: text::tail(&seen.console, CONSOLE_LINES),
     };
-    let outcome = outcome(seen.verdict, &console, machine);
+    let outcome = outcome(seen.verdict, &seen.console, machine);
     Ok(evidence(subject, profile, stage.seen, Some(run), outcome))
 }
 
@@ -178,6 +182,8 @@ struct Stage {
     /// What is served besides the guest's disks.
     exports: Vec<(String, nbd::Export)>,
     report: ReportAt,
+    /// Whether what is typed into its console reaches the guest.
+    takes_input: bool,
 }
 
 impl Bench<'_> {
@@ -195,10 +201,12 @@ impl Bench<'_> {
         let nvram = options.nvram.as_deref();
         let vm = hardware::vm(machine, profile, self.accelerator, self.backends(), nvram)?;
         let prepared = prepare::prepare(self.overlays, aim, |fs, _, _| instrument::add_console(fs))?;
-        let preparation = prepared.preparation(prepared.also.clone().unwrap_or_default());
+        let console_added =
+            prepared.also.clone().unwrap_or_else(|| prepare::add_console_alone(self.overlays));
+        let preparation = prepared.preparation(console_added);
         let hardware = hardware::summary(&vm, machine, profile);
         let (seen, exports) = (prepared.seen, Vec::new());
-        Ok(Stage { vm, hardware, preparation, seen, exports, report: ReportAt::Port })
+        Ok(Stage { vm, hardware, preparation, seen, exports, report: ReportAt::Port, takes_input: true })
     }
 
     /// As a domain of Xen.
@@ -216,6 +224,7 @@ impl Bench<'_> {
             seen: prepared.seen,
             exports: domain.exports,
             report: ReportAt::Disk(domain.report),
+            takes_input: false,
         })
     }
 }
@@ -456,6 +465,7 @@ mod tests {
             },
             preparation: Preparation { report: None, reason: None, console_added: Vec::new() },
             timings: Timings::default(),
+            passphrases_typed: 0,
             console: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use crate::cause::{self, Cause, Diagnosis};
 use crate::facts::Facts;
 use crate::report::{self, ReportError};
 use crate::text;
+use crate::unlock::Waiting;
 use std::time::Duration;
 
 /// How many resets are no accident: a first boot may well end in one (SELinux labels, cloud-init).
@@ -14,14 +15,16 @@ const RESETS: u32 = 4;
 const LAG: Duration = Duration::from_secs(60);
 
 /// What has come of a guest so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sight<'a> {
     /// How long it has been running.
     pub(crate) elapsed: Duration,
     /// What the report's port received.
     pub(crate) port: &'a str,
-    /// What the console received.
+    /// What the console received, as plain lines.
     pub(crate) console: &'a str,
+    /// The prompt for a passphrase that nobody answers.
+    pub(crate) waiting: Option<Waiting>,
     /// How often the guest reset itself.
     pub(crate) resets: u32,
     /// Whether the guest switched itself off.
@@ -63,10 +66,10 @@ impl Watch {
             Ok(None) => None,
             Err(error) => Some(error),
         };
-        let console = text::plain(sight.console);
-        let diagnosis = cause::diagnose(&console);
+        let console = sight.console;
+        let diagnosis = cause::diagnose(console);
         let over = sight.elapsed >= self.timeout;
-        if cause::asks_for_login(&console) {
+        if cause::asks_for_login(console) {
             let since = *self.prompt_since.get_or_insert(sight.elapsed);
             let lag = if self.expects_report { LAG } else { Duration::ZERO };
             if over || sight.elapsed >= since + lag {
@@ -74,10 +77,16 @@ impl Watch {
             }
         }
         if sight.ended || sight.powered_off || sight.resets >= RESETS {
-            return Some(ended(sight, diagnosis));
+            return Some(ended(&sight, diagnosis));
+        }
+        if let Some(waiting) = sight.waiting
+            && (waiting.is_certain || over)
+        {
+            let cause = if waiting.refused { Cause::PassphraseRefused } else { Cause::WaitsForPassphrase };
+            return Some(Verdict::Failed(cause, Some(waiting.line)));
         }
         if self.is_certain(sight.elapsed, diagnosis.as_ref()) || over {
-            return Some(failed(diagnosis, &console));
+            return Some(failed(diagnosis, console));
         }
         None
     }
@@ -97,7 +106,7 @@ impl Watch {
 }
 
 /// A guest that is gone: the console may tell better why than the manner in which it went.
-fn ended(sight: Sight<'_>, diagnosis: Option<Diagnosis>) -> Verdict {
+fn ended(sight: &Sight<'_>, diagnosis: Option<Diagnosis>) -> Verdict {
     let manner = if sight.resets >= RESETS {
         Cause::BootLoop
     } else if sight.powered_off {
@@ -124,11 +133,11 @@ mod tests {
     use super::*;
 
     const REPORT: &str = "anyvisor-report-begin\nformat 1\nanyvisor-report-end 8 -\n";
-    const PROMPT: &str = "Debian GNU/Linux 12 vm ttyS0\r\n\r\nvm login: ";
+    const PROMPT: &str = "Debian GNU/Linux 12 vm ttyS0\n\nvm login: ";
 
     fn sight(seconds: u64, port: &'static str, console: &'static str) -> Sight<'static> {
         let elapsed = Duration::from_secs(seconds);
-        Sight { elapsed, port, console, resets: 0, powered_off: false, ended: false }
+        Sight { elapsed, port, console, waiting: None, resets: 0, powered_off: false, ended: false }
     }
 
     fn watch() -> Watch {
@@ -183,17 +192,34 @@ mod tests {
     fn without_a_sign_it_hangs_or_is_silent() {
         let hang = watch().look(sight(300, "", "Booting from Hard Disk...\n"));
         assert_eq!(hang, Some(Verdict::Failed(Cause::Hang, Some("Booting from Hard Disk...".into()))));
-        assert_eq!(watch().look(sight(300, "", "\r\n")), Some(Verdict::Failed(Cause::Silent, None)));
+        assert_eq!(watch().look(sight(300, "", "\n")), Some(Verdict::Failed(Cause::Silent, None)));
+    }
+
+    #[test]
+    fn a_prompt_without_an_answer_ends_the_wait_early() {
+        let waiting = |refused, is_certain| {
+            Some(Waiting { line: "Please unlock disk root:".into(), refused, is_certain })
+        };
+        let at = |seconds, waiting| Sight { waiting, ..sight(seconds, "", "Please unlock disk root: ") };
+        let verdict = |cause| Some(Verdict::Failed(cause, Some("Please unlock disk root:".into())));
+        assert_eq!(watch().look(at(20, waiting(false, false))), None);
+        assert_eq!(watch().look(at(50, waiting(false, true))), verdict(Cause::WaitsForPassphrase));
+        assert_eq!(watch().look(at(50, waiting(true, true))), verdict(Cause::PassphraseRefused));
+        assert_eq!(watch().look(at(300, waiting(false, false))), verdict(Cause::WaitsForPassphrase));
+        assert!(Cause::WaitsForPassphrase.remedy().unwrap().contains("--passphrase-file"));
+        // The guest may have come up all the same.
+        let up = Sight { port: REPORT, ..at(50, waiting(false, true)) };
+        assert!(matches!(watch().look(up), Some(Verdict::Reported(_))));
     }
 
     #[test]
     fn how_it_went_matters_only_when_the_console_does_not_tell() {
         let gone = Sight { ended: true, ..sight(9, "", "[  1.0] Linux version 6.1\n") };
-        assert_eq!(watch().look(gone), Some(Verdict::Failed(Cause::MachineStopped, None)));
-        let off = Sight { powered_off: true, ..gone };
+        assert_eq!(watch().look(gone.clone()), Some(Verdict::Failed(Cause::MachineStopped, None)));
+        let off = Sight { powered_off: true, ..gone.clone() };
         assert_eq!(watch().look(off), Some(Verdict::Failed(Cause::PoweredOff, None)));
         let looping = Sight { resets: RESETS, ended: false, ..gone };
-        assert_eq!(watch().look(looping), Some(Verdict::Failed(Cause::BootLoop, None)));
+        assert_eq!(watch().look(looping.clone()), Some(Verdict::Failed(Cause::BootLoop, None)));
         let panicked = Sight { console: "Kernel panic - not syncing: Fatal exception", ..looping };
         assert!(matches!(watch().look(panicked), Some(Verdict::Failed(Cause::KernelPanic, Some(_)))));
     }
