@@ -24,6 +24,7 @@ pub use services::InstalledService;
 pub(crate) use devices::split_name;
 pub(crate) use hardware_names::{find_by_hardware, split_hardware_name};
 pub(crate) use kernels::{MAX_INITRAMFS, build_option, module_tree};
+pub(crate) use network::netplan;
 pub(crate) use services::{at_home, stem};
 pub(crate) use text::{read_text, sorted_names};
 

@@ -2,7 +2,7 @@
 
 mod ifupdown;
 mod keyed;
-mod netplan;
+pub(crate) mod netplan;
 
 use crate::fs::{GuestFs, Result};
 use machine::MacAddress;

@@ -9,6 +9,7 @@ mod initramfs;
 mod lvm;
 mod names;
 mod net_rules;
+mod nic_matches;
 mod nics;
 mod paths;
 mod rebuild;

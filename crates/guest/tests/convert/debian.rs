@@ -1,18 +1,15 @@
 //! The guest.
 
-use block::{BlockWrite, MemoryDisk};
+pub(crate) use crate::one_disk::{SWAP_UUID, volumes};
+
 use guest::fs::memory::MemoryTree;
 use guest::fs::{GuestFs, MountMode, Mounter};
 use guest::initramfs::compression::gzip;
 use guest::initramfs::cpio::{self, Entry};
-use guest::volume::{Content, Origin, Volume, VolumeId};
+use guest::volume::VolumeId;
 use machine::{Attachment, Bus, Disk, Firmware, Machine, Nic, NicModel, ScsiModel};
-use std::sync::Arc;
 
 pub(crate) const VERSION: &str = "6.1.0-18-amd64";
-pub(crate) const ROOT_UUID: &str = "5d0a1b7e-6f43-4c52-9a37-1f2e3d4c5b6a";
-pub(crate) const BOOT_UUID: &str = "0f0e0d0c-0b0a-0908-0706-050403020100";
-pub(crate) const SWAP_UUID: &str = "a3c9e1f0-2b4d-4e6f-8091-a2b3c4d5e6f7";
 pub(crate) const MAC: &str = "00:0c:29:4c:5b:6a";
 
 const DEP: &str = "\
@@ -68,31 +65,6 @@ iface ens192 inet static
 ";
 
 const UNIT: &str = "[Unit]\nDescription=Service for virtual machines hosted on VMware\n";
-
-/// The volumes of its one disk; what they hold is in the tree.
-pub(crate) fn volumes() -> Vec<Volume> {
-    let contents = [("ext4", BOOT_UUID, Some("boot")), ("ext4", ROOT_UUID, None), ("swap", SWAP_UUID, None)];
-    (0u32..)
-        .zip(contents)
-        .map(|(index, (kind, uuid, label))| Volume {
-            id: VolumeId(index),
-            name: format!("disk1 partition {}", index + 1),
-            origin: Origin::Partition {
-                disk: 0,
-                number: index + 1,
-                uuid: Some(format!("1ab00d12-{:02x}", index + 1)),
-                label: None,
-                kind: "83".into(),
-            },
-            device: Arc::new(MemoryDisk::new(1 << 20)) as Arc<dyn BlockWrite>,
-            content: Some(Content {
-                kind: kind.into(),
-                uuid: Some(uuid.into()),
-                label: label.map(Into::into),
-            }),
-        })
-        .collect()
-}
 
 /// The guest's files, not mounted. `/boot` holds at most `boot_room` bytes.
 pub(crate) fn tree(boot_room: Option<u64>) -> MemoryTree {

@@ -12,7 +12,10 @@ use machine::{Bus, Machine, ScsiModel};
 const VIRTIO_SCSI: Bus = Bus::Scsi(ScsiModel::VirtioScsi);
 
 /// Converts the guest from the machine that it ran on to `machine`, and says what was done and what changed.
-fn convert(tree: MemoryTree, machine: &Machine) -> Result<(MemoryTree, Converted, Vec<Edit>), RecipeError> {
+pub(crate) fn convert(
+    tree: MemoryTree,
+    machine: &Machine,
+) -> Result<(MemoryTree, Converted, Vec<Edit>), RecipeError> {
     let mut recording = Recording::new(tree);
     let inspection = inspect(&mut recording, &debian::volumes()).unwrap().unwrap();
     let target = Target::new(profile::find("kvm").unwrap(), &debian::machine(), machine);

@@ -1,17 +1,12 @@
 //! What the rows have in common: a machine with one disk of three partitions, and the tree that a row describes.
 
-use block::{BlockWrite, MemoryDisk};
 use guest::fs::memory::MemoryTree;
 use guest::fs::{GuestFs, MountMode, Mounter};
 use guest::initramfs::cpio::{self, Entry};
-use guest::volume::{Content, Origin, Volume, VolumeId};
+use guest::volume::VolumeId;
 use machine::{Attachment, Bus, Disk, Firmware, Machine, Nic, NicModel, ScsiModel};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-const BOOT: &str = "0f0e0d0c-0b0a-0908-0706-050403020100";
-const ROOT: &str = "5d0a1b7e-6f43-4c52-9a37-1f2e3d4c5b6a";
-const SWAP: &str = "a3c9e1f0-2b4d-4e6f-8091-a2b3c4d5e6f7";
 /// The address of the network card, which it keeps.
 const MAC: &str = "00:0c:29:4c:5b:6a";
 
@@ -67,27 +62,6 @@ impl Release {
         };
         self.modules.iter().map(line).collect()
     }
-}
-
-/// The volumes of its disk; what they hold is in the tree.
-pub(crate) fn volumes() -> Vec<Volume> {
-    let contents = [("ext4", BOOT), ("ext4", ROOT), ("swap", SWAP)];
-    (0u32..)
-        .zip(contents)
-        .map(|(index, (kind, uuid))| Volume {
-            id: VolumeId(index),
-            name: format!("disk1 partition {}", index + 1),
-            origin: Origin::Partition {
-                disk: 0,
-                number: index + 1,
-                uuid: Some(format!("1ab00d12-{:02x}", index + 1)),
-                label: None,
-                kind: "83".into(),
-            },
-            device: Arc::new(MemoryDisk::new(1 << 20)) as Arc<dyn BlockWrite>,
-            content: Some(Content { kind: kind.into(), uuid: Some(uuid.into()), label: None }),
-        })
-        .collect()
 }
 
 /// The release's files, not mounted.

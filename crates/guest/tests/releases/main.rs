@@ -7,6 +7,8 @@
 
 mod debian;
 mod guest_tree;
+#[path = "../one_disk/mod.rs"]
+mod one_disk;
 mod redhat;
 mod suse;
 
@@ -17,7 +19,8 @@ use guest::initramfs::{self, drivers};
 use guest::inspect::inspect;
 use guest::recipe::{Converted, Target, find};
 use guest::volume::VolumeId;
-use guest_tree::{Release, machine, tree, volumes};
+use guest_tree::{Release, machine, tree};
+use one_disk::volumes;
 use std::fmt::Write;
 
 /// Every row.

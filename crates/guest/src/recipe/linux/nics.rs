@@ -1,7 +1,7 @@
 //! The names of network cards, tied to their hardware addresses: a card that moves to another slot keeps its
 //! configuration.
 
-use super::{Conversion, during, initramfs, net_rules};
+use super::{Conversion, during, initramfs, net_rules, nic_matches};
 use crate::inspect::{Inspection, read_text, sorted_names};
 use crate::recipe::{PinnedName, RecipeError, Target};
 use machine::MacAddress;
@@ -22,7 +22,8 @@ const VMWARE_ORDER: &[&str] = &[
 pub(super) fn pin_names(conversion: &mut Conversion<'_>) -> Result<(), RecipeError> {
     replace_addresses(conversion)?;
     let rules = read_text(conversion.mounter.tree(), net_rules::RULES).map_err(during(STEP))?;
-    let named = net_rules::named(&rules.unwrap_or_default());
+    let mut named = net_rules::named(&rules.unwrap_or_default());
+    named.extend(nic_matches::follow_cards(conversion)?);
     let (pins, notes) = pins(conversion.inspection, conversion.target, &named);
     notes.into_iter().for_each(|note| conversion.note(note));
     let pinned = match conversion.inspection.init.as_deref() {
@@ -53,7 +54,7 @@ fn write_links(conversion: &mut Conversion<'_>, pins: &[PinnedName]) -> Result<(
     Ok(())
 }
 
-/// Which card has which name, and what is doubtful about it. `named` are the names that udev's rules give.
+/// Which card has which name, and what is doubtful about it. `named` are the names that other files give.
 fn pins(
     inspection: &Inspection,
     target: &Target,
