@@ -70,9 +70,11 @@ impl<'a> Editor<'a> {
         label.map_or(Ok(()), |label| self.fs.set_xattr(path, SELINUX, &label))
     }
 
+    /// Makes the directories that a path lacks, from the outermost on, so that each gets its label.
     fn create_parent(&mut self, path: &str) -> Result<()> {
         match path.rsplit_once('/') {
             Some((parent, _)) if !parent.is_empty() && !self.fs.exists(parent)? => {
+                self.create_parent(parent)?;
                 self.fs.create_dir(parent)?;
                 self.label(parent)
             }

@@ -4,6 +4,7 @@
 mod cards;
 mod debian;
 mod inspection;
+mod networks;
 #[path = "../one_disk/mod.rs"]
 mod one_disk;
 mod recipe;

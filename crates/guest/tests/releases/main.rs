@@ -5,12 +5,14 @@
 //! these guests was booted.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is amiss")]
 
+mod boot;
 mod debian;
 mod guest_tree;
 #[path = "../one_disk/mod.rs"]
 mod one_disk;
 mod redhat;
 mod suse;
+mod whole;
 
 use guest::fs::memory::MemoryTree;
 use guest::fs::recording::{Edit, Recording};

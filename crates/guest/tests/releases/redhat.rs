@@ -175,7 +175,7 @@ SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", ATTR{address}==\"00:0c:29:
     links: &[("/boot/grub/menu.lst", "./grub.conf")],
 };
 
-const RHEL_7: Release = Release {
+pub(crate) const RHEL_7: Release = Release {
     id: "rhel-7",
     kernel: "3.10.0-1160.el7.x86_64",
     modules: MODULES,
@@ -216,7 +216,7 @@ menuentry 'Red Hat Enterprise Linux Server (3.10.0-1160.el7.x86_64) 7.9' {
     links: &[("/sbin/init", "../lib/systemd/systemd"), ("/etc/grub2.cfg", "../boot/grub2/grub.cfg")],
 };
 
-const RHEL_8: Release = Release {
+pub(crate) const RHEL_8: Release = Release {
     id: "rhel-8",
     kernel: "4.18.0-553.el8_10.x86_64",
     modules: MODULES,
