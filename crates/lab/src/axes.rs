@@ -182,6 +182,8 @@ pub enum Origin {
     Vmware,
     /// Hyper-V: its synthetic devices, and the IDE that generation 1 starts from.
     HyperV,
+    /// Hyper-V, generation 2: its synthetic devices alone.
+    HyperV2,
     /// Xen, fully virtualized: its paravirtual devices, and the IDE that its BIOS starts from.
     Xen,
     /// KVM: virtio.
@@ -227,6 +229,7 @@ impl Origin {
         match self {
             Self::Vmware => &VMWARE,
             Self::HyperV => &HYPER_V,
+            Self::HyperV2 => &HYPER_V_2,
             Self::Xen => &XEN,
             Self::Kvm => &KVM,
         }
@@ -258,6 +261,15 @@ const HYPER_V: OriginFacts = OriginFacts {
     bus: Bus::Ide,
     nic: NicModel::Tulip,
     described_bus: Bus::Ide,
+};
+
+const HYPER_V_2: OriginFacts = OriginFacts {
+    drivers: "hv_vmbus hv_storvsc hv_netvsc sd_mod sr_mod",
+    promised: "hv_vmbus hv_storvsc hv_netvsc sd_mod",
+    foreign: "virtio|vmw_|mpt|ahci|ata_|xen-(blk|net)front",
+    // Nothing emulates the synthetic controller: such a guest is installed on the IDE of generation 1.
+    described_bus: Bus::Scsi(ScsiModel::HyperV),
+    ..HYPER_V
 };
 
 const XEN: OriginFacts = OriginFacts {

@@ -103,6 +103,13 @@ pub const RECIPES: &[Recipe] = {
         row("debian12-lvm-xfs-dracut", (Bookworm, LvmXfs, Dracut), (Bios, Static), Vmware, &[Package::Vmx]),
         row("debian12-kvm", (Bookworm, Ext4, InitramfsTools), (Bios, Static), Kvm, &[Package::Libvirt]),
         row("debian12-hyperv", (Bookworm, Ext4, InitramfsTools), (Bios, Static), HyperV, &[Package::HyperV]),
+        row(
+            "debian12-hyperv-gen2",
+            (Bookworm, Ext4, InitramfsTools),
+            (Uefi, Static),
+            HyperV2,
+            &[Package::HyperV],
+        ),
         row("debian12-xen", (Bookworm, Ext4, InitramfsTools), (Bios, Static), Xen, &[Package::Xl]),
         row("debian12-btrfs", (Bookworm, Btrfs, InitramfsTools), (Bios, Dhcp), Vmware, &[Package::Ova]),
         row(
@@ -342,7 +349,7 @@ mod tests {
         assert_eq!(seen(|recipe| format!("{:?}", recipe.initramfs)), 2);
         assert_eq!(seen(|recipe| format!("{:?}", recipe.firmware)), 2);
         assert_eq!(seen(|recipe| format!("{:?}", recipe.network)), 3);
-        assert_eq!(seen(|recipe| format!("{:?}", recipe.origin)), 4);
+        assert_eq!(seen(|recipe| format!("{:?}", recipe.origin)), 5);
     }
 
     #[test]
