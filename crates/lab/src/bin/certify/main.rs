@@ -2,9 +2,11 @@
 //! renders what was seen.
 
 mod cell;
+mod check;
 mod html;
 mod key;
 mod markdown;
+mod process;
 mod row;
 mod store;
 mod work;
@@ -27,9 +29,12 @@ use work::{Done, Workshop};
 /// code are those of their evidence are not run again; stopped at any time, it goes on where it was.
 #[derive(Parser)]
 struct Arguments {
-    /// Only the first few rows: under ten minutes.
+    /// Only a few rows: under ten minutes.
     #[arg(long)]
     quick: bool,
+    /// Publish nothing: run the rows, keep their evidence until they are judged, and leave the tree as it is.
+    #[arg(long, conflicts_with = "render")]
+    check: bool,
     /// Only this guest; may be given several times.
     #[arg(long, value_name = "GUEST")]
     guest: Vec<String>,
@@ -48,25 +53,21 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let root = root()?;
     let code = key::code(&root)?;
-    let store = Store::open(root.join("support/evidence"))?;
-    let store = Mutex::new(store);
     let selection = Selection { guests: arguments.guest, targets: arguments.targets, quick: arguments.quick };
     let rows = row::selected(&selection);
     ensure!(
         !rows.is_empty(),
         "no row is of that guest on that hypervisor: see `lab list` and `anyvisor targets`"
     );
+    let jobs = arguments.jobs.map_or_else(processors, usize::from);
+    process::listen()?;
+    if arguments.check {
+        return check::check(&root, &rows, jobs, &code);
+    }
+    let store = Mutex::new(Store::open(root.join("support/evidence"))?);
     let failures = match arguments.render {
         true => 0,
-        false => {
-            let cache = lab::cache_directory()?;
-            let scratch = tempfile::Builder::new().prefix("certify-").tempdir_in(&cache)?;
-            let workshop = Workshop { anyvisor: build(&root)?, scratch: scratch.path().to_path_buf() };
-            let jobs = arguments.jobs.map_or_else(processors, usize::from);
-            let pending = pending(&rows, &lock(&store), &code);
-            say(format_args!("{} of {} rows are to be run, {jobs} at a time", pending.len(), rows.len()));
-            run(pending, jobs, &workshop, &store, &code)
-        }
+        false => run(&rows, jobs, &root, &store, &code)?,
     };
     let cells =
         row::all().iter().map(|row| cell::read(row, &lock(&store), &code)).collect::<Result<Vec<Cell>>>()?;
@@ -110,18 +111,38 @@ fn pending(rows: &[Row], store: &Store, code: &str) -> VecDeque<Row> {
     rows.iter().filter(|row| !current(row)).copied().collect()
 }
 
+/// Runs those of the rows whose evidence is missing or stale, and says how many failed.
+fn run(rows: &[Row], jobs: usize, root: &Path, store: &Mutex<Store>, code: &str) -> Result<usize> {
+    let cache = lab::cache_directory()?;
+    let scratch = tempfile::Builder::new().prefix("certify-").tempdir_in(&cache)?;
+    let workshop = Workshop { anyvisor: build(root)?, scratch: scratch.path().to_path_buf() };
+    let pending = pending(rows, &lock(store), code);
+    say(format_args!("{} of {} rows are to be run, {jobs} at a time", pending.len(), rows.len()));
+    let failures = run_pending(pending, jobs, &workshop, store, code);
+    ensure!(!process::is_stopped(), "stopped: the next run goes on with the rows that are not done");
+    Ok(failures)
+}
+
 /// Runs the rows, several at a time, and says how many failed.
-fn run(pending: VecDeque<Row>, jobs: usize, workshop: &Workshop, store: &Mutex<Store>, code: &str) -> usize {
+fn run_pending(
+    pending: VecDeque<Row>,
+    jobs: usize,
+    workshop: &Workshop,
+    store: &Mutex<Store>,
+    code: &str,
+) -> usize {
     let total = pending.len();
     let queue = Mutex::new(pending);
     let failures = Mutex::new(0_usize);
     std::thread::scope(|scope| {
         for _ in 0..jobs.min(total) {
             scope.spawn(|| {
-                loop {
-                    let next = lock(&queue).pop_front();
-                    let Some(row) = next else { break };
+                while let Some((row, left)) = next(&queue) {
+                    say(format_args!("{}: row {} of {total} begins", row.name(), total - left));
                     let done = workshop.work(&row);
+                    if process::is_stopped() && done.is_err() {
+                        break;
+                    }
                     let left = lock(&queue).len();
                     if !keep(&row, done, store, code) {
                         *lock(&failures) += 1;
@@ -134,6 +155,13 @@ fn run(pending: VecDeque<Row>, jobs: usize, workshop: &Workshop, store: &Mutex<S
         }
     });
     failures.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next row and how many are left then; none when there is none, or when somebody wants an end.
+fn next(queue: &Mutex<VecDeque<Row>>) -> Option<(Row, usize)> {
+    let mut queue = lock(queue);
+    let row = queue.pop_front().filter(|_| !process::is_stopped())?;
+    Some((row, queue.len()))
 }
 
 /// Keeps a row's evidence, and says whether it is what the row expects.

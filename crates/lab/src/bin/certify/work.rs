@@ -1,5 +1,6 @@
 //! One row's work: convert, rehearse, keep the evidence.
 
+use crate::process;
 use crate::row::Row;
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsStr;
@@ -7,15 +8,15 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The program's exit codes that are answers: it booted, it did not.
 const ANSWERS: [i32; 2] = [0, 4];
-/// How much of a failed program's talk an error carries, in bytes.
-const TALK_KEPT: usize = 2048;
 /// How long a guest may take to come up, in seconds: emulated, two at a time, on a busy host.
 const TIMEOUT: &str = "1200";
+/// How long a conversion or a rehearsal may take, far beyond what either needs: one that hangs must not hold the others.
+const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// What a row's work gave.
 pub(crate) struct Done {
@@ -66,9 +67,9 @@ impl Workshop {
         let mut command = Command::new(&self.anyvisor);
         command.arg("convert").arg(source).args(["--to", &row.target.id, "--output"]).arg(output);
         command.args(["--map-network", "*=network:default"]).args(secret.arguments());
-        let ran = run(&mut command)?;
+        let ran = process::run(&mut command, LIMIT)?;
         if !ran.status.success() {
-            bail!("the conversion failed: {}", talk(&ran));
+            bail!("the conversion failed: {}", ran.talk);
         }
         Ok(())
     }
@@ -77,10 +78,10 @@ impl Workshop {
         let mut command = Command::new(&self.anyvisor);
         command.arg("rehearse").arg(subject).args(["--on", &row.target.id, "--timeout", TIMEOUT]);
         command.arg("--checksum").arg("--evidence").arg(evidence).args(secret.arguments());
-        let ran = run(&mut command)?;
+        let ran = process::run(&mut command, LIMIT)?;
         match ran.status.code() {
             Some(code) if ANSWERS.contains(&code) => Ok(code == 0),
-            _ => bail!("the rehearsal was not held: {}", talk(&ran)),
+            _ => bail!("the rehearsal was not held: {}", ran.talk),
         }
     }
 }
@@ -105,17 +106,6 @@ impl Secret {
     fn arguments(&self) -> impl Iterator<Item = &OsStr> {
         self.0.iter().flat_map(|path| [OsStr::new("--passphrase-file"), path.as_os_str()])
     }
-}
-
-fn run(command: &mut Command) -> Result<Output> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {program}"))
-}
-
-/// The end of what a program said.
-fn talk(ran: &Output) -> String {
-    let from = ran.stderr.len().saturating_sub(TALK_KEPT);
-    String::from_utf8_lossy(ran.stderr.get(from..).unwrap_or_default()).trim().to_owned()
 }
 
 #[cfg(test)]
