@@ -26,6 +26,8 @@ pub(crate) const REPORT_PORT: &str = "/dev/xvdz";
 const REPORT_SIZE: u64 = 256 << 10;
 /// The machine has places for so many of the guest's disks.
 const MOST_DISKS: u32 = 20;
+/// Each disk and each card takes a slot of the machine's PCI bus, which has 32; this many are left by what is always there.
+const MOST_DEVICES: usize = 24;
 /// The name of the NBD exports besides the disks.
 const KERNEL: &str = "kernel";
 const INITRAMFS: &str = "initramfs";
@@ -45,8 +47,12 @@ pub(crate) struct Stage {
     pub(crate) report: Arc<MemoryDisk>,
 }
 
-/// What a paravirtual domain has no device for; `None` when it can have the machine's disks.
+/// What a paravirtual domain has no device for; `None` when it can have all the machine's disks and cards.
 pub(crate) fn not_emulated(machine: &Machine) -> Option<String> {
+    let (disks, cards) = (machine.disks.len(), machine.nics.len());
+    if disks.saturating_add(cards) > MOST_DEVICES {
+        return Some(format!("{disks} disks and {cards} network cards are more than {MOST_DEVICES}"));
+    }
     let disk = machine.disks.iter().find(|disk| disk.attachment.bus != Bus::Xen)?;
     Some(format!("a paravirtual domain has no bus {:?} for {}", disk.attachment.bus, disk.id))
 }
@@ -159,6 +165,17 @@ mod tests {
         assert_eq!(name(&disk(19)).unwrap(), "xvdt");
         assert!(matches!(name(&disk(20)), Err(Error::NoDomain { .. })));
         assert!(matches!(name(&disk(u32::MAX)), Err(Error::NoDomain { .. })));
+    }
+
+    #[test]
+    fn a_machine_may_have_several_disks_and_cards_but_not_any_number() {
+        let mut machine = Machine { disks: (0..20).map(disk).collect(), ..Machine::default() };
+        machine.nics = vec![machine::Nic::default(); 4];
+        assert_eq!(not_emulated(&machine), None);
+        machine.nics.push(machine::Nic::default());
+        assert_eq!(not_emulated(&machine).unwrap(), "20 disks and 5 network cards are more than 24");
+        machine = Machine { disks: vec![disk(0), Disk::default()], ..Machine::default() };
+        assert!(not_emulated(&machine).is_some_and(|reason| reason.contains("has no bus")));
     }
 
     #[test]
