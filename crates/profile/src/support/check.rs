@@ -167,6 +167,8 @@ mod tests {
             // Validated, but only with the drivers that came half a year later, and then on one processor.
             ("internetnews-2009", "virtualization-info-2010", "rhel"),
             ("mynavi-2011", "virtualization-info-2010", "rhel"),
+            // Red Hat says whose agreements that takes.
+            ("internetnews-2009", "redhat-svvp-2009", "rhel"),
         ];
         assert_eq!(pairs, BTreeSet::from(known));
     }

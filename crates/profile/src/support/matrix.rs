@@ -90,6 +90,7 @@ static BUILTIN: LazyLock<Matrix> = LazyLock::new(|| {
             include_str!("../../../../support/statements/2009.toml"),
             include_str!("../../../../support/statements/microsoft.toml"),
             include_str!("../../../../support/statements/suse.toml"),
+            include_str!("../../../../support/statements/virtualbox.toml"),
             include_str!("../../../../support/statements/xcp-ng.toml"),
         ],
         include_str!("../../../../support/evidence/index.json"),
