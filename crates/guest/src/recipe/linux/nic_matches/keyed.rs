@@ -77,6 +77,28 @@ fn lines(text: &str) -> Vec<Line<'_>> {
     text.split_inclusive('\n').map(line).collect()
 }
 
+/// The conditions that have to change: their keys, and what they become.
+type Stale<'a> = Vec<(&'a str, Successor)>;
+
+fn stale<'a>(lines: &[Line<'_>], syntax: &'a Syntax, cards: &Cards) -> Stale<'a> {
+    let mut stale = Vec::new();
+    for (key, condition) in syntax.conditions {
+        let values = lines.iter().filter_map(|line| line.value(syntax.section, key));
+        let patterns: Vec<&str> = values
+            .flat_map(|value| value.split(syntax.separators))
+            .filter(|pattern| !pattern.is_empty())
+            .collect();
+        let successor = match patterns.as_slice() {
+            [] => Successor::Same,
+            patterns => condition.successor(cards, patterns),
+        };
+        if successor != Successor::Same {
+            stale.push((*key, successor));
+        }
+    }
+    stale
+}
+
 /// The file after the move.
 pub(super) fn rewrite(text: &str, syntax: &Syntax, cards: &Cards) -> Rewritten {
     let lines = lines(text);
@@ -85,25 +107,12 @@ pub(super) fn rewrite(text: &str, syntax: &Syntax, cards: &Cards) -> Rewritten {
     };
     let address = value_of(syntax.addresses).and_then(|value| value.parse().ok());
     let name = value_of(syntax.names).filter(|name| !name.contains(['*', '?', ' ']));
-
-    let mut stale: Vec<(&str, Successor)> = Vec::new();
-    for (key, condition) in syntax.conditions {
-        let values: Vec<&str> = lines.iter().filter_map(|line| line.value(syntax.section, key)).collect();
-        let patterns: Vec<&str> = values
-            .iter()
-            .flat_map(|value| value.split(syntax.separators))
-            .filter(|pattern| !pattern.is_empty())
-            .collect();
-        match condition.successor(cards, &patterns) {
-            Successor::Same => {}
-            _ if patterns.is_empty() => {}
-            successor => stale.push((key, successor)),
-        }
-    }
+    let stale = stale(&lines, syntax, cards);
     let found = stale.iter().find_map(|(_, successor)| match successor {
         Successor::Address(mac) => Some(*mac),
         _ => None,
     });
+
     let mut rewritten = Rewritten { text: text.into(), ..Rewritten::default() };
     let is_stale = |line: &Line<'_>| stale.iter().any(|(key, _)| line.value(syntax.section, key).is_some());
     match (address, found, stale.as_slice()) {
