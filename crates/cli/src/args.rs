@@ -91,7 +91,8 @@ pub(crate) struct Access {
     /// Which machine is meant, by its name or identifier, when an OVF or OVA holds several
     #[arg(long, value_name = "NAME")]
     pub(crate) machine: Option<String>,
-    /// A file whose first line unlocks the guest's encrypted volumes (LUKS)
+    /// A file whose first line unlocks the guest's encrypted volumes (LUKS), and is typed where a rehearsed guest asks for it; on a
+    /// terminal a passphrase that is not given is asked for
     #[arg(long, value_name = "FILE")]
     passphrase_file: Vec<PathBuf>,
     /// A file whose contents, all of them, unlock the guest's encrypted volumes (LUKS)

@@ -1,6 +1,7 @@
 //! `anyvisor convert`.
 
 use crate::args::Convert;
+use crate::ask;
 use crate::evidence::signing_key;
 use crate::exit::{self, Exit, Usage};
 use crate::mapped::mapping;
@@ -14,6 +15,7 @@ use guest::volume::Secret;
 use machine::Objection;
 use migrate::convert::{Conversion, Outcome, Preview, Rehearsing};
 use migrate::error::Error;
+use migrate::keys::Keys;
 use migrate::manifest::{GuestRecord, Manifest};
 use migrate::mapping::Mapping;
 use migrate::plan::{GuestPlan, Plan};
@@ -87,7 +89,7 @@ fn convert(
         source,
         output,
         open: &(&args.access).into(),
-        secrets: given.secrets,
+        keys: Keys { given: given.secrets, ask: ask::somebody() },
         profile: args.to,
         request: Request {
             name: args.name.clone(),

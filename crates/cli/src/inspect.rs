@@ -1,18 +1,21 @@
 //! `anyvisor inspect`.
 
 use crate::args::Inspect;
+use crate::ask;
 use crate::exit::Exit;
 use crate::output::{self, clean, count, print, print_json, size};
 use crate::progress;
 use anyhow::Result;
 use machine::{Firmware, Machine};
+use migrate::keys::Keys;
 use migrate::plan::{DiskFacts, Facts};
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Result<Exit> {
     let secrets = args.access.secrets()?;
+    let keys = Keys { given: &secrets, ask: ask::somebody() };
     let open = (&args.access).into();
-    let facts = migrate::inspect::inspect(&args.source, &open, &secrets, progress::reporter().as_ref())?;
+    let facts = migrate::inspect::inspect(&args.source, &open, keys, progress::reporter().as_ref())?;
     match args.json {
         true => print_json(&facts)?,
         false => print(&text(&facts))?,

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod args;
+mod ask;
 mod convert;
 mod describe;
 mod disk;

@@ -1,11 +1,13 @@
 //! `anyvisor rehearse`.
 
 use crate::args::Rehearse;
+use crate::ask;
 use crate::evidence::signing_key;
 use crate::exit::{Exit, Usage};
 use crate::output::{print, print_json};
 use crate::progress::say;
 use anyhow::{Context as _, Result};
+use migrate::keys::Keys;
 use rehearse::signed::{self, Key};
 use rehearse::{Evidence, Grade, Options};
 use std::fs::File;
@@ -21,8 +23,9 @@ pub(crate) fn run(args: &Rehearse) -> Result<Exit> {
     let signed = args.evidence.as_deref().map(|file| Signed::new(file, args)).transpose()?;
     let options =
         Options { without_boot: args.without_boot, checksum: args.signing.checksum, ..options(args.timeout) };
-    let evidence =
-        migrate::rehearsal::rehearse_path(&args.source, args.on, &(&args.access).into(), &secrets, &options)?;
+    let open = (&args.access).into();
+    let keys = Keys { given: &secrets, ask: ask::somebody() };
+    let evidence = migrate::rehearsal::rehearse_path(&args.source, args.on, &open, keys, &options)?;
     if let Some(signed) = signed {
         signed.write(&evidence)?;
     }

@@ -1,10 +1,12 @@
 //! `anyvisor support`.
 
 use crate::args::Support;
+use crate::ask;
 use crate::exit::{Exit, Usage};
 use crate::output::{clean, print, print_json};
 use crate::progress;
 use anyhow::Result;
+use migrate::keys::Keys;
 use profile::support::{Answer, Guest, Matrix, Place, Stated, Statement, System, Verdict};
 use serde::Serialize;
 use std::path::Path;
@@ -45,8 +47,9 @@ fn system(matrix: &Matrix, name: &str, args: &Support) -> Result<System> {
         return Err(Usage(format!("{name}: {why}")).into());
     }
     let secrets = args.access.secrets()?;
+    let keys = Keys { given: &secrets, ask: ask::somebody() };
     let open = (&args.access).into();
-    let facts = migrate::inspect::inspect(path, &open, &secrets, progress::reporter().as_ref())?;
+    let facts = migrate::inspect::inspect(path, &open, keys, progress::reporter().as_ref())?;
     migrate::support::system(&facts).ok_or_else(|| {
         let found = facts.guest.as_ref().map_or("no system".to_owned(), |guest| clean(&guest.pretty_name()));
         Usage(format!("{name} holds {found}, of which the support matrix knows nothing")).into()

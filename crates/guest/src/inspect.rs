@@ -1,6 +1,7 @@
 //! What system a guest is: found by looking at its files, without running anything of it.
 
 mod boot;
+mod crypttab;
 mod devices;
 mod display;
 mod fstab;
@@ -14,6 +15,7 @@ mod services;
 mod text;
 
 pub use boot::{BootKind, BootLoader};
+pub use crypttab::CrypttabEntry;
 pub use devices::{LinuxNames, find_volume};
 pub use fstab::FstabEntry;
 pub use kernels::{Driver, InitramfsFacts, Kernel};
@@ -55,7 +57,10 @@ pub struct Inspection {
     pub unified: Vec<String>,
     /// `/etc/fstab`.
     pub fstab: Vec<FstabEntry>,
-    /// Which disk each name means that `/etc/fstab` makes from the hardware (`by-id/…`, `by-path/…`), as far as that can be
+    /// `/etc/crypttab`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crypttab: Vec<CrypttabEntry>,
+    /// Which disk each name means that `/etc/fstab` or `/etc/crypttab` makes from the hardware (`by-id/…`, `by-path/…`), as far as that can be
     /// concluded; disks count from 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hardware_names: BTreeMap<String, u32>,
@@ -158,6 +163,7 @@ impl Inspection {
             boot: None,
             unified: Vec::new(),
             fstab: Vec::new(),
+            crypttab: Vec::new(),
             hardware_names: BTreeMap::new(),
             resume: None,
             interfaces: Vec::new(),
@@ -173,11 +179,20 @@ impl Inspection {
     /// Fills in what a Linux tree says, once its root is mounted.
     fn linux(&mut self, mounter: &mut dyn Mounter, volumes: &[Volume]) -> Result<()> {
         self.fstab = fstab::read(mounter.tree(), volumes)?;
+        self.crypttab = crypttab::read(mounter.tree())?;
         let root = self.mounts.first().map(|mounted| mounted.volume);
-        self.hardware_names = hardware_names::conclude(&self.fstab, root, &self.volumes);
+        let encrypted = self.crypttab.iter().map(|entry| entry.source.as_str());
+        self.hardware_names = hardware_names::conclude(&self.fstab, encrypted, root, &self.volumes);
         for entry in self.fstab.iter_mut().filter(|entry| entry.volume.is_none()) {
             entry.volume = find_by_hardware(&entry.device, &self.hardware_names, &self.volumes);
         }
+        crypttab::resolve(
+            &mut self.crypttab,
+            &mut self.fstab,
+            &self.hardware_names,
+            &self.volumes,
+            &mut self.notes,
+        );
         self.mount_rest(mounter);
         for mounted in &self.mounts {
             if let Some(bytes) = mounter.free_space(&mounted.at)? {

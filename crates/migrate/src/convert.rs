@@ -1,6 +1,7 @@
 //! Running a migration: what was planned is done, in order, without choices.
 
 use crate::error::{Error, Result};
+use crate::keys::Keys;
 use crate::manifest::{self, GuestRecord, Manifest, SourceRecord};
 use crate::opened::Opened;
 use crate::pack::Packing;
@@ -32,7 +33,7 @@ pub struct Conversion<'a> {
     /// Where the source's disks may lie, beside its own directory.
     pub open: &'a OpenOptions,
     /// What unlocks the guest's encrypted volumes.
-    pub secrets: &'a [Secret],
+    pub keys: Keys<'a>,
     /// The directory that receives the target.
     pub output: &'a Path,
     /// The target's hypervisor.
@@ -103,10 +104,15 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
     let opened = timings.time("open the source", || Opened::open(conversion.source, conversion.open))?;
     let wants_digests =
         conversion.rehearse.as_ref().is_some_and(|how| how.options.checksum) && !conversion.dry_run;
+    // Before the progress of what follows, which would stand in the way of a prompt.
+    let secrets = match edits(conversion) {
+        true => conversion.keys.secrets(&opened.readable()),
+        false => conversion.keys.given.to_vec(),
+    };
     let (prepared, digests, contents) = std::thread::scope(|scope| {
         let digests = scope.spawn(|| verify(&opened, conversion.source, reporter));
         let contents = scope.spawn(|| wants_digests.then(|| opened.digests(reporter)).transpose());
-        let prepared = prepare(conversion, &opened, &mut timings, reporter);
+        let prepared = prepare(conversion, &opened, &secrets, &mut timings, reporter);
         let digests = digests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let contents = contents.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // A damaged source explains whatever else went wrong with it.
@@ -140,7 +146,7 @@ pub fn convert(conversion: &Conversion<'_>, reporter: &dyn Reporter) -> Result<O
                 plan: &plan,
                 before: &facts.disks,
                 after: &disks,
-                secrets: conversion.secrets,
+                keys: Keys { given: &secrets, ask: conversion.keys.ask.filter(|_| !edits(conversion)) },
             };
             let evidence = timings.time("rehearse", || written.rehearse(conversion.profile, options))?;
             if evidence.grade == Grade::Failed {
@@ -182,17 +188,23 @@ struct Prepared {
     guest: Option<GuestRecord>,
 }
 
+/// Whether the guest inside is to be edited.
+fn edits(conversion: &Conversion<'_>) -> bool {
+    !conversion.request.disks_only && conversion.profile.edits_guests
+}
+
 /// Looks inside, decides, and edits the guest in the overlays.
 fn prepare(
     conversion: &Conversion<'_>,
     opened: &Opened,
+    secrets: &[Secret],
     timings: &mut Timeline,
     reporter: &dyn Reporter,
 ) -> Result<Prepared> {
-    let found = match conversion.request.disks_only || !conversion.profile.edits_guests {
-        true => None,
-        false => {
-            let volumes = opened.volumes(conversion.secrets)?;
+    let found = match edits(conversion) {
+        false => None,
+        true => {
+            let volumes = opened.volumes(secrets)?;
             timings.time("start the appliance and inspect", || opened.inspect_to_edit(&volumes, reporter))?
         }
     };

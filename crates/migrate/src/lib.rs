@@ -7,6 +7,7 @@ pub mod convert;
 pub mod description;
 pub mod error;
 pub mod inspect;
+pub mod keys;
 pub mod manifest;
 pub mod mapping;
 pub mod name;

@@ -84,6 +84,11 @@ impl Opened {
         self.images.iter().map(digest).collect()
     }
 
+    /// The disks with their changes, for reading.
+    pub(crate) fn readable(&self) -> Vec<Arc<dyn BlockRead>> {
+        self.overlays.iter().map(|disk| Arc::clone(disk) as _).collect()
+    }
+
     /// The volumes inside the disks, with those that `secrets` unlock.
     ///
     /// # Errors

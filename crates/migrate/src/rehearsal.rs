@@ -1,13 +1,13 @@
 //! Rehearsing a finished target, or a source as it is.
 
 use crate::error::{Error, Result};
+use crate::keys::Keys;
 use crate::manifest::{self, DiskRecord, Manifest};
 use crate::opened::Opened;
 use crate::plan::{DiskFacts, GuestPlan, Plan, PlannedDisk};
 use block::BlockRead;
 use dialect::adapt;
 use dialect::package::OpenOptions;
-use guest::volume::Secret;
 use image::{DirectoryGate, Gate};
 use machine::{Disk, Machine};
 use profile::Profile;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Rehearses what `path` means: a directory or manifest that a conversion wrote, or a source, which is then booted
 /// as it is, merely attached to the target's hardware. Without a `profile`, a conversion's is the one that it was made for,
-/// and a source's is KVM's. A source's disks may lie where `open` allows, too; `secrets` unlock the guest's encrypted volumes.
+/// and a source's is KVM's. A source's disks may lie where `open` allows, too; `keys` unlock the guest's encrypted volumes.
 ///
 /// # Errors
 /// When the machine cannot be read or the rehearsal cannot be held. A guest that does not boot is no error.
@@ -25,7 +25,7 @@ pub fn rehearse_path(
     path: &Path,
     profile: Option<&'static Profile>,
     open: &OpenOptions,
-    secrets: &[Secret],
+    keys: Keys<'_>,
     options: &Options,
 ) -> Result<Evidence> {
     if path.is_dir() || manifest::is_manifest(path) {
@@ -36,7 +36,7 @@ pub fn rehearse_path(
         let profile = profile.map_or_else(|| of_plan(&manifest.plan), Ok)?;
         let Manifest { plan, source, .. } = &manifest;
         // What the disks held when they were written is not what they hold now: the machine may have run since.
-        return Written { directory, plan, before: &source.disks, after: &[], secrets }
+        return Written { directory, plan, before: &source.disks, after: &[], keys }
             .rehearse(profile, options);
     }
     let profile = profile.map_or_else(|| known(DEFAULT), Ok)?;
@@ -45,9 +45,10 @@ pub fn rehearse_path(
     if !adapted.objections.is_empty() {
         return Err(Error::Refused { source_path: path.to_path_buf(), objections: adapted.objections });
     }
-    let disks: Vec<Arc<dyn BlockRead>> = opened.overlays.iter().map(|disk| Arc::clone(disk) as _).collect();
+    let disks = opened.readable();
     let machine = &adapted.machine;
     let contents = contents(machine, |_| (None, None));
+    let secrets = &keys.secrets(&disks);
     rehearse(&Subject { machine, disks: &disks, contents, secrets, control: true }, profile, options)
 }
 
@@ -87,7 +88,7 @@ pub(crate) struct Written<'a> {
     /// The disks as they were written, where nobody can have changed them since.
     pub(crate) after: &'a [DiskRecord],
     /// What unlocks the guest's encrypted volumes.
-    pub(crate) secrets: &'a [Secret],
+    pub(crate) keys: Keys<'a>,
 }
 
 impl Written<'_> {
@@ -111,7 +112,7 @@ impl Written<'_> {
         let contents = contents(machine, |disk| (before(&disk.id), after(&disk.id)));
         let control = !is_for(self.plan, profile);
         rehearse(
-            &Subject { machine, disks: &disks, contents, secrets: self.secrets, control },
+            &Subject { machine, disks: &disks, contents, secrets: &self.keys.secrets(&disks), control },
             profile,
             options,
         )

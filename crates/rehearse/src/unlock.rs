@@ -49,6 +49,8 @@ pub(crate) struct Typist<'a> {
     passphrases: Vec<&'a [u8]>,
     /// The console as it was seen last, and since when it is so.
     seen: (String, Duration),
+    /// How many lines of it ask, and since when.
+    asked: (usize, Duration),
     /// How many lines of it asked when the last one was dealt with.
     dealt_with: usize,
     /// How often each prompt was answered since the guest's last reset.
@@ -65,6 +67,7 @@ impl<'a> Typist<'a> {
         Self {
             passphrases,
             seen: (String::new(), Duration::ZERO),
+            asked: (0, Duration::ZERO),
             dealt_with: 0,
             answers: BTreeMap::new(),
             resets: 0,
@@ -89,6 +92,9 @@ impl<'a> Typist<'a> {
             self.seen = (console.to_owned(), now);
         }
         let (count, line) = prompts(console);
+        if self.asked.0 != count {
+            self.asked = (count, now);
+        }
         // The console's beginning is forgotten at times.
         self.dealt_with = self.dealt_with.min(count);
         let line = line.filter(|_| count > self.dealt_with)?;
@@ -97,7 +103,7 @@ impl<'a> Typist<'a> {
             self.dealt_with = count;
             return None;
         }
-        if now < self.seen.1 + SETTLE || self.typed >= MOST_ANSWERS {
+        if now < self.asked.1 + SETTLE || self.typed >= MOST_ANSWERS {
             return None;
         }
         let answers = self.answers.entry(line).or_default();

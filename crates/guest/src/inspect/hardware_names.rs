@@ -23,23 +23,23 @@ pub(crate) fn split_hardware_name(device: &str) -> Option<(&str, Option<u32>)> {
     }
 }
 
-/// Which disk each name in `/etc/fstab` means: the root's is the one that the root was found on, a single disk has every
+/// Which disk each name in `/etc/fstab`, and of the `encrypted` devices, means: the root's is the one that the root was found on, a single disk has every
 /// name, and the last name is that of the last disk.
-pub(super) fn conclude(
-    fstab: &[FstabEntry],
+pub(super) fn conclude<'a>(
+    fstab: &'a [FstabEntry],
+    encrypted: impl IntoIterator<Item = &'a str>,
     root: Option<VolumeId>,
     volumes: &[VolumeFacts],
 ) -> BTreeMap<String, u32> {
-    let split = |entry: &FstabEntry| {
-        split_hardware_name(&entry.device).map(|(disk, number)| (disk.to_string(), number))
-    };
-    let names: BTreeSet<String> = fstab.iter().filter_map(split).map(|(disk, _)| disk).collect();
+    let split = |device: &str| split_hardware_name(device).map(|(disk, number)| (disk.to_string(), number));
+    let devices = fstab.iter().map(|entry| entry.device.as_str()).chain(encrypted);
+    let names: BTreeSet<String> = devices.filter_map(split).map(|(disk, _)| disk).collect();
     let mut disks: BTreeSet<u32> = volumes.iter().filter_map(|volume| disk_of(&volume.origin)).collect();
     let mut known = BTreeMap::new();
     if let ([disk], true) = (disks.iter().collect::<Vec<_>>().as_slice(), !names.is_empty()) {
         return names.into_iter().map(|name| (name, **disk)).collect();
     }
-    let named_root = fstab.iter().find(|entry| entry.at == "/").and_then(split);
+    let named_root = fstab.iter().find(|entry| entry.at == "/").and_then(|entry| split(&entry.device));
     let root = root.and_then(|id| volumes.iter().find(|volume| volume.id == id));
     if let (Some((name, number)), Some(root)) = (named_root, root)
         && let Some(disk) = disk_of(&root.origin)
@@ -130,14 +130,14 @@ mod tests {
             entry("/dev/disk/by-id/scsi-a-part2", "/"),
             entry("/dev/disk/by-id/scsi-a-part1", "/boot"),
         ];
-        let known = conclude(&fstab, Some(VolumeId(1)), &volumes);
+        let known = conclude(&fstab, [], Some(VolumeId(1)), &volumes);
         let find = |device, known: &_| find_by_hardware(device, known, &volumes);
         assert_eq!(find("/dev/disk/by-id/scsi-a-part1", &known), Some(VolumeId(0)));
         // Either of two disks could be the other one.
         assert_eq!(find("/dev/disk/by-id/scsi-b-part1", &known), None);
-        let known = conclude(&fstab, Some(VolumeId(1)), &volumes[..3]);
+        let known = conclude(&fstab, [], Some(VolumeId(1)), &volumes[..3]);
         assert_eq!(find("/dev/disk/by-id/scsi-b-part1", &known), Some(VolumeId(2)));
         // The name says another partition than the one that the root was found on.
-        assert!(conclude(&fstab, Some(VolumeId(0)), &volumes).is_empty());
+        assert!(conclude(&fstab, [], Some(VolumeId(0)), &volumes).is_empty());
     }
 }

@@ -166,3 +166,37 @@ fn a_file_that_is_no_utf_8_keeps_its_bytes() {
         assert_eq!(guest::fs::GuestFs::read(&mut tree, path, 1 << 20).unwrap(), bytes, "{path}");
     }
 }
+
+#[test]
+fn encrypted_devices_get_names_that_hold_wherever_they_are_listed() {
+    const SWAP: &str = "a3c9e1f0-2b4d-4e6f-8091-a2b3c4d5e6f7";
+    const TABLE: &str = "# name source key options\n\
+        a\t/dev/sda3  /dev/urandom swap\n\
+        b /dev/disk/by-id/scsi-36000c29f4c5b6a00-part3 none luks,header=/dev/sda2\n\
+        sda1 /dev/sda3 /dev/sda1:/key luks\n\
+        d PARTUUID=1ab00d12-03 none luks\n\
+        e /dev/mapper/system-home none luks\n\
+        f /dev/sda9 none luks,nofail\n";
+    let after = format!(
+        "# name source key options\n\
+        a\tUUID={SWAP}  /dev/urandom swap\n\
+        b UUID={SWAP} none luks,header=/dev/disk/by-uuid/5d0a1b7e-6f43-4c52-9a37-1f2e3d4c5b6a\n\
+        sda1 UUID={SWAP} /dev/disk/by-uuid/0f0e0d0c-0b0a-0908-0706-050403020100:/key luks\n\
+        d PARTUUID=1ab00d12-03 none luks\n\
+        e /dev/mapper/system-home none luks\n\
+        f /dev/sda9 none luks,nofail\n"
+    );
+    let files = [debian::UBUNTU_18.files, &[("/etc/crypttab", TABLE)]].concat();
+    let inside = [debian::UBUNTU_18.inside, &[("cryptroot/crypttab", TABLE)]].concat();
+    let release = Release { files: files.leak(), inside: inside.leak(), ..debian::UBUNTU_18 };
+    let (mut tree, converted, _) = convert(tree(&release));
+    let table = guest::fs::GuestFs::read(&mut tree, "/etc/crypttab", 1 << 20).unwrap();
+    assert_eq!(String::from_utf8(table).unwrap(), after);
+    let image = guest::fs::GuestFs::read(&mut tree, release.initramfs, 1 << 24).unwrap();
+    let contents = initramfs::read(&image, |path| path == "cryptroot/crypttab").unwrap();
+    assert_eq!(std::str::from_utf8(&contents.files["cryptroot/crypttab"]).unwrap(), after);
+    // The partition that is not there keeps its name, in both places, and that is said.
+    let unknown =
+        converted.notes.iter().filter(|note| note.contains("names /dev/sda9, which nothing is known of"));
+    assert_eq!(unknown.count(), 2, "{:?}", converted.notes);
+}

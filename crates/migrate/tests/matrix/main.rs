@@ -33,7 +33,7 @@ fn convert(
         source,
         output,
         open: &Default::default(),
-        secrets: &[],
+        keys: migrate::keys::Keys::default(),
         profile,
         request: Request { packing: packing.map(str::to_owned), disks_only: true, ..Request::default() },
         dry_run: false,

@@ -14,7 +14,7 @@ const STEP: &str = "replace names of disks that change";
 /// Files in which names of disks stand, and where. One `*` in a name stands for any.
 const FILES: &[(&str, Place)] = &[
     ("/etc/fstab", Place::Field(0)),
-    ("/etc/crypttab", Place::Field(1)),
+    ("/etc/crypttab", Place::Crypttab),
     ("/etc/mdadm.conf", Place::Members),
     ("/etc/mdadm/mdadm.conf", Place::Members),
     ("/etc/lvm/lvm.conf", Place::Filters),
@@ -48,10 +48,13 @@ const FILES: &[(&str, Place)] = &[
 
 /// The same inside an initramfs: its flavour, the start and the end of a path, and where names stand.
 const INSIDE: &[(Flavour, &str, &str, Place)] = &[
+    // `conf.d/cryptroot` up to Debian 9, the table itself since.
     (Flavour::InitramfsTools, "conf/conf.d/", "", Place::Value),
+    (Flavour::InitramfsTools, "cryptroot/crypttab", "", Place::Crypttab),
     (Flavour::Dracut, "etc/cmdline", ".conf", Place::Value),
     (Flavour::Dracut, "etc/fstab", "", Place::Field(0)),
-    (Flavour::Dracut, "etc/crypttab", "", Place::Field(1)),
+    (Flavour::Dracut, "etc/crypttab", "", Place::Crypttab),
+    (Flavour::Mkinitcpio, "etc/crypttab", "", Place::Crypttab),
     (Flavour::Dracut, "etc/mdadm.conf", "", Place::Members),
     (Flavour::Dracut, "etc/lvm/lvm", ".conf", Place::Filters),
     (Flavour::InitramfsTools, "etc/lvm/lvm", ".conf", Place::Filters),
@@ -104,13 +107,14 @@ pub(super) fn may_name_disks(path: &str) -> bool {
     INSIDE.iter().any(|(_, start, end, _)| path.starts_with(start) && path.ends_with(end))
 }
 
-/// Replaces such names inside an initramfs; answers with the files that changed.
+/// Replaces such names inside an initramfs; answers with the files that changed, and with what people should know.
 pub(super) fn replace_inside(
     names: &Names<'_>,
     image: &InitramfsFacts,
     contents: &mut Contents,
-) -> Vec<Entry> {
+) -> (Vec<Entry>, Vec<String>) {
     let mut changed = Vec::new();
+    let mut notes = Vec::new();
     for (path, bytes) in &mut contents.files {
         let own = |&&(flavour, start, end, _): &&(Flavour, &str, &str, Place)| {
             flavour == image.flavour && path.starts_with(start) && path.ends_with(end)
@@ -118,7 +122,13 @@ pub(super) fn replace_inside(
         let (Some((.., place)), Ok(text)) = (INSIDE.iter().find(own), std::str::from_utf8(bytes)) else {
             continue;
         };
-        let after = names.replace(text, *place).text;
+        let Replaced { text: after, unresolved } = names.replace(text, *place);
+        for name in unresolved {
+            notes.push(format!(
+                "{path} in {} names {name}, which nothing is known of: it may have another name now",
+                image.path
+            ));
+        }
         if after != text {
             *bytes = after.clone().into_bytes();
             changed.push(match place {
@@ -131,7 +141,7 @@ pub(super) fn replace_inside(
         }
     }
     changed.extend(lvm::inside(contents));
-    changed
+    (changed, notes)
 }
 
 impl<'a> Conversion<'a> {

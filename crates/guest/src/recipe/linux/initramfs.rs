@@ -93,11 +93,12 @@ fn extend(
     let bytes = tree.read(&image.path, MAX_INITRAMFS).map_err(during(STEP))?;
     let is_wanted = |path: &str| drivers::is_needed(path) || is_extra(path) || devices::may_name_disks(path);
     let mut contents = initramfs::read(&bytes, is_wanted).map_err(broken)?;
-    let renamed = devices::replace_inside(&names, image, &mut contents);
+    let (renamed, notes) = devices::replace_inside(&names, image, &mut contents);
 
     let request = Request { version, tree: &modules, contents: &contents, flavour, load };
     let mut fetch = |path: &str| tree.read(&format!("/lib/modules/{version}/{path}"), MAX_MODULE);
     let mut entries = drivers::segment(&request, &mut fetch).map_err(broken)?.unwrap_or_default();
+    notes.into_iter().for_each(|note| conversion.note(note));
     // What loads the drivers may be a file that names disks as well: it is then among the entries already.
     entries.extend(
         renamed

@@ -6,8 +6,21 @@ use crate::recipe::Target;
 use crate::volume::{Origin, VolumeId};
 
 /// Variables and kernel parameters whose value is a device.
-const KEYS: &[&str] =
-    &["root=", "resume=", "RESUME=", "resumedev=", "rootdev=", "journal=", "cryptdevice=", "rd.luks.name="];
+const KEYS: &[&str] = &[
+    "root=",
+    "resume=",
+    "RESUME=",
+    "resumedev=",
+    "rootdev=",
+    "journal=",
+    // Encrypted volumes: of mkinitcpio, dracut, mkinitfs and initramfs-tools; then what their keys and headers lie on.
+    "cryptdevice=",
+    "rd.luks.name=",
+    "cryptroot=",
+    "source=",
+    "cryptkey=",
+    "header=",
+];
 /// Commands of `nash` whose argument is a device.
 const COMMANDS: &[&str] = &["resume", "mkrootdev"];
 
@@ -16,6 +29,8 @@ const COMMANDS: &[&str] = &["resume", "mkrootdev"];
 pub(super) enum Place {
     /// It is the field of that number, from 0.
     Field(usize),
+    /// It is the second field of crypttab(5); in those behind it, what keys and headers lie on.
+    Crypttab,
     /// It is the value of one of [`KEYS`].
     Value,
     /// It is the last argument of one of [`COMMANDS`].
@@ -73,6 +88,7 @@ impl Names<'_> {
         }
         match place {
             Place::Field(number) => self.replace_field(line, number, unresolved),
+            Place::Crypttab => self.replace_encrypted(line, unresolved),
             Place::Value => self.replace_values(line, unresolved),
             Place::Argument => self.replace_argument(line, unresolved),
             Place::DeviceMap => self.replace_disk(line),
@@ -132,16 +148,45 @@ impl Names<'_> {
         }
     }
 
+    /// A line of crypttab(5). Partitions without a UUID of their own, as swap space with a random key, are named by paths there:
+    /// older readers of the table know no `PARTUUID=`.
+    fn replace_encrypted(&self, line: &str, unresolved: &mut Vec<String>) -> String {
+        let Some(name) = line.split_whitespace().next() else { return line.into() };
+        let end_of_name = line.find(name).map_or(0, |at| at + name.len());
+        let rest = line.get(end_of_name..).unwrap_or_default();
+        let start = line.len() - rest.trim_start().len();
+        let (before, fields) = line.split_at_checked(start).unwrap_or((line, ""));
+        let (source, others) = fields.split_at(fields.find(char::is_whitespace).unwrap_or(fields.len()));
+        let stable = self.stable(source, Spelling::Tag, unresolved).and_then(|tag| {
+            if tag.starts_with("UUID=") { Some(tag) } else { self.stable(source, Spelling::Path, unresolved) }
+        });
+        let others = self.replace_devices(others, |_| true, Spelling::Path, unresolved);
+        format!("{before}{}{others}", stable.as_deref().unwrap_or(source))
+    }
+
     fn replace_values(&self, line: &str, unresolved: &mut Vec<String>) -> String {
+        let counts = |before: &str| {
+            let assignment = before.trim_end_matches(['"', '\'']);
+            KEYS.iter().any(|key| assignment.strip_suffix(key).is_some_and(ends_word))
+        };
+        self.replace_devices(line, counts, self.on_command_lines, unresolved)
+    }
+
+    /// Replaces every device in a text for which what stands before it `counts`.
+    fn replace_devices(
+        &self,
+        line: &str,
+        counts: impl Fn(&str) -> bool,
+        spelling: Spelling,
+        unresolved: &mut Vec<String>,
+    ) -> String {
         let mut out = String::new();
         let mut rest = line;
         while let Some(at) = rest.find("/dev/") {
             let (before, from) = rest.split_at(at);
             let (device, after) = from.split_at(device_length(from));
-            let assignment = before.trim_end_matches(['"', '\'']);
-            let counts = KEYS.iter().any(|key| assignment.strip_suffix(key).is_some_and(ends_word));
             out.push_str(before);
-            match counts.then(|| self.stable(device, self.on_command_lines, unresolved)).flatten() {
+            match counts(before).then(|| self.stable(device, spelling, unresolved)).flatten() {
                 Some(stable) => out.push_str(&stable),
                 None => out.push_str(device),
             }
