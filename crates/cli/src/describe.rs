@@ -177,7 +177,7 @@ fn print_one(description: &Description) -> Result<()> {
         }
     }
     for objection in &description.objections {
-        say(&format!("  ✗ {objection}\n    → {}", objection.remedy));
+        exit::say_objection(objection);
     }
     Ok(())
 }

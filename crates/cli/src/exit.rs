@@ -1,7 +1,9 @@
 //! Exit codes, and the one place that prints an error.
 
+use crate::output::clean;
 use crate::progress::say;
 use image::ErrorKind;
+use machine::Objection;
 use migrate::error::Error;
 use std::process::ExitCode;
 
@@ -40,7 +42,7 @@ impl std::error::Error for Usage {}
 
 /// Prints an error with its causes, once, and the remedy on a line of its own.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
-    say(&format!("error: {}", chain(error)));
+    say(&format!("error: {}", clean(&chain(error))));
     if let Some(migration) = error.downcast_ref::<Error>() {
         return report_migration(migration);
     }
@@ -53,12 +55,17 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
 fn report_migration(error: &Error) -> Exit {
     if let Error::Refused { objections, .. } = error {
         for objection in objections {
-            say(&format!("  ✗ {objection}\n    → {}", objection.remedy));
+            say_objection(objection);
         }
     } else if let Some(remedy) = error.remedy() {
         say(&format!("  → {remedy}"));
     }
     if error.is_refusal() { Exit::Refused } else { Exit::Failed }
+}
+
+/// Prints an objection, and what is to be done about it.
+pub(crate) fn say_objection(objection: &Objection) {
+    say(&format!("  ✗ {}\n    → {}", clean(&objection.to_string()), clean(&objection.remedy)));
 }
 
 /// What an image's error comes to. A refused image always has a remedy, though it may be the general one.

@@ -97,6 +97,7 @@ impl<'a> Row<'a> {
 
 fn text(guest: &System, answers: &[Answer]) -> String {
     let mut text = String::new();
+    let guest = clean(&guest.to_string());
     let (known, unknown): (Vec<_>, Vec<_>) =
         answers.iter().partition(|answer| answer.verdict != Verdict::Unknown || !answer.seen.is_empty());
     for answer in known {
@@ -133,4 +134,19 @@ fn stated(stated: &Stated) -> String {
     let source = &stated.source;
     let date = source.date.as_ref().map(|date| format!(", {date}")).unwrap_or_default();
     text + &format!("    source: {}, {}{date}\n    {}\n", source.title, source.publisher, source.url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_says_cannot_drive_the_terminal() {
+        let guest = System { id: "debian".into(), version: Some("12\u{1b}[2J\nrhel-9: supported".into()) };
+        let places = profile::all().iter().filter_map(|profile| Matrix::builtin().place(&profile.id).ok());
+        let answers: Vec<Answer> = places.map(|place| Matrix::builtin().answer(&guest, &place)).collect();
+        let shown = text(&guest, &answers);
+        assert!(shown.contains("debian-12·[2J·rhel-9") && !shown.contains('\u{1b}'), "{shown:?}");
+        assert!(!shown.contains("\nrhel-9"), "{shown}");
+    }
 }

@@ -210,3 +210,23 @@ fn of_several_machines_one_is_chosen() {
     assert_eq!(chosen.code, Some(3), "{}", chosen.stderr);
     assert!(chosen.stderr.contains("no disk with an image"), "{}", chosen.stderr);
 }
+
+#[test]
+fn what_a_description_says_cannot_drive_the_terminal() {
+    let directory = TempDir::new().unwrap();
+    let namespace = "http://schemas.dmtf.org/ovf/envelope/1";
+    let systems = "<VirtualSystem ovf:id='a&#x9b;2J'/><VirtualSystem ovf:id='b'/>";
+    let source = directory.path().join("a.ovf");
+    fs::write(
+        &source,
+        format!(
+            "<Envelope xmlns='{namespace}' xmlns:ovf='{namespace}'><VirtualSystemCollection ovf:id='c'>{systems}\
+             </VirtualSystemCollection></Envelope>"
+        ),
+    )
+    .unwrap();
+    let output = directory.path().join("out");
+    let refused = anyvisor(&["convert", text(&source), "--to", "kvm", "--output", text(&output)]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(refused.stderr.contains("a·2J, b") && !refused.stderr.contains('\u{9b}'), "{:?}", refused.stderr);
+}
