@@ -29,6 +29,10 @@ use std::path::{Path, PathBuf};
 
 /// Runs the command.
 pub(crate) fn run(args: &Convert) -> Result<Exit> {
+    if !args.rehearse && (args.signing.checksum || args.signing.evidence_key.is_some()) {
+        let why = "--checksum and --evidence-key are for the evidence of a rehearsal: say --rehearse too";
+        return Err(Usage(why.to_owned()).into());
+    }
     let mapping = mapping(&args.map_network, &args.map_storage)?;
     let secrets = args.access.secrets()?;
     let file = args.signing.evidence_key.as_deref();

@@ -18,6 +18,12 @@ use std::time::Duration;
 
 /// Runs the command.
 pub(crate) fn run(args: &Rehearse) -> Result<Exit> {
+    if args.evidence.is_none() && args.signing.evidence_key.is_some() {
+        return Err(Usage(
+            "--evidence-key: say --evidence FILE too, where to write what it signs".to_owned(),
+        )
+        .into());
+    }
     // Before the boot: a key that cannot be had, or a file that is there, shall not show after minutes.
     let secrets = args.access.secrets()?;
     let signed = args.evidence.as_deref().map(|file| Signed::new(file, args)).transpose()?;

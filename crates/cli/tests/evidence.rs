@@ -32,6 +32,22 @@ fn what_is_not_signed_evidence_is_refused() {
 }
 
 #[test]
+fn what_is_for_evidence_wants_some() {
+    let directory = TempDir::new().unwrap();
+    let source = small_ova(directory.path(), 3);
+    let output = directory.path().join("out");
+    let convert = ["convert", text(&source), "--to", "kvm", "--output", text(&output), "--dry-run"];
+    for arguments in [
+        [convert.as_slice(), &["--checksum"]].concat(),
+        [convert.as_slice(), &["--evidence-key", "/nowhere/key.pem"]].concat(),
+        vec!["rehearse", text(&source), "--static", "--evidence-key", "/nowhere/key.pem"],
+    ] {
+        let ran = anyvisor(&arguments);
+        assert!(ran.code == Some(2) && ran.stderr.contains("evidence"), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_disk_without_a_system_has_no_drivers_to_look_for() {
     let directory = TempDir::new().unwrap();
     let source = small_ova(directory.path(), 3);
