@@ -29,9 +29,53 @@ pub(crate) fn excerpt(text: &str, limit: usize) -> String {
     short
 }
 
+/// How far apart [`Lines`] remembers where it is, in bytes.
+const STRIDE: usize = 4096;
+
+/// The numbers of a text's lines, without counting from its beginning for each.
+pub(crate) struct Lines<'a> {
+    text: &'a str,
+    /// How many lines end before each multiple of [`STRIDE`].
+    ended: Vec<u32>,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        let sums = text.as_bytes().chunks(STRIDE).scan(0_u32, |ended, chunk| {
+            let before = *ended;
+            *ended = ended.saturating_add(line_ends(chunk));
+            Some(before)
+        });
+        Self { text, ended: sums.collect() }
+    }
+
+    /// The line of the byte at `offset`, from 1.
+    pub(crate) fn at(&self, offset: usize) -> u32 {
+        let number = offset / STRIDE;
+        let ended = self.ended.get(number).or(self.ended.last()).copied().unwrap_or(0);
+        let rest = self.text.as_bytes().get(number * STRIDE..offset).unwrap_or_default();
+        ended.saturating_add(line_ends(rest)).saturating_add(1)
+    }
+}
+
+fn line_ends(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_across_strides() {
+        let text = "ab\n".repeat(STRIDE);
+        let lines = Lines::new(&text);
+        for offset in [0, 2, 3, STRIDE - 1, STRIDE, STRIDE + 1, 3 * STRIDE - 1] {
+            let expected = text[..offset].matches('\n').count() + 1;
+            assert_eq!(lines.at(offset), u32::try_from(expected).unwrap(), "byte {offset}");
+        }
+        assert_eq!((Lines::new("").at(0), Lines::new("a\nb").at(2)), (1, 2));
+    }
 
     #[test]
     fn undeclared_text_is_utf_8_or_else_windows_1252() {

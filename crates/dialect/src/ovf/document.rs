@@ -1,7 +1,7 @@
 //! The XML of a descriptor, and what differs between versions.
 
 use super::{Error, Result};
-use crate::text::{decode, excerpt};
+use crate::text::{Lines, decode, excerpt};
 use encoding_rs::Encoding;
 use roxmltree::{Node, ParsingOptions};
 
@@ -45,6 +45,8 @@ pub(super) fn tree(text: &str) -> Result<roxmltree::Document<'_>> {
 /// A descriptor whose root is an envelope.
 pub(super) struct Document<'a> {
     tree: &'a roxmltree::Document<'a>,
+    /// Items and disks remember theirs.
+    lines: Lines<'a>,
 }
 
 impl<'a> Document<'a> {
@@ -66,7 +68,7 @@ impl<'a> Document<'a> {
                 return Err(Error::Version { version: excerpt(version, 20) });
             }
         }
-        Ok(Self { tree })
+        Ok(Self { tree, lines: Lines::new(tree.input_text()) })
     }
 
     pub(super) fn root(&self) -> Node<'a, 'a> {
@@ -75,12 +77,17 @@ impl<'a> Document<'a> {
 
     /// The line on which an element starts, from 1.
     pub(super) fn line(&self, node: Node) -> u32 {
-        self.tree.text_pos_at(node.range().start).row
+        self.lines.at(node.range().start)
     }
 
     /// The envelope's sections of that kind.
     pub(super) fn envelope_sections(&self, kind: &'static str) -> impl Iterator<Item = Node<'a, 'a>> {
         sections(self.root(), kind)
+    }
+
+    /// That there is room for `node` where `held` of at most `limit` are.
+    pub(super) fn hold(&self, held: usize, limit: usize, what: &'static str, node: Node) -> Result<()> {
+        if held < limit { Ok(()) } else { Err(Error::TooMany { what, limit, line: self.line(node) }) }
     }
 
     /// That a value of `node` is wrong.

@@ -38,6 +38,16 @@ pub enum Error {
         /// What the envelope says.
         version: String,
     },
+    /// It lists more of something than any package has.
+    #[error("line {line}: more than {limit} {what} are too many for a package")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+        /// The line of the first one too many, from 1.
+        line: u32,
+    },
     /// No virtual system.
     #[error("there is no VirtualSystem in it")]
     NoSystem,

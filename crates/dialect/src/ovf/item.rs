@@ -124,6 +124,9 @@ pub(super) fn setting(node: Node<'_, '_>) -> Option<(String, String)> {
     Some((attribute(node, "key")?.to_owned(), attribute(node, "value").unwrap_or_default().to_owned()))
 }
 
+/// The most devices that a machine may have in all its configurations: controllers and places on them are counted up for each.
+const MAX_ITEMS: usize = 1 << 12;
+
 /// Reads the items of a hardware section that count in a configuration. Of two of one instance, the one that names
 /// the configuration counts.
 pub(super) fn items(
@@ -133,8 +136,9 @@ pub(super) fn items(
 ) -> Result<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
     let names = ["Item", "StorageItem", "EthernetPortItem"];
-    for node in section.children().filter(|node| node.is_element() && names.contains(&node.tag_name().name()))
-    {
+    let is_item = |node: &Node| node.is_element() && names.contains(&node.tag_name().name());
+    for (index, node) in section.children().filter(is_item).enumerate() {
+        document.hold(index, MAX_ITEMS, "devices of one machine", node)?;
         // Some producers write empty items.
         if children_count(node) == 0 {
             continue;

@@ -39,9 +39,12 @@ pub struct VirtualDisk {
     pub format: Option<String>,
 }
 
+/// The most files, and the most disks, that a package may declare: a hundred machines of sixty disks each have fewer.
+const MAX_DECLARED: usize = 1 << 13;
+
 pub(super) fn files(document: &Document, losses: &mut Vec<Loss>) -> Result<Vec<FileReference>> {
     let mut files: Vec<FileReference> = Vec::new();
-    let mut ids = BTreeSet::new();
+    let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
     for references in children(document.root(), "References") {
         for node in children(references, "File") {
             let file = file(document, node, losses)?;
@@ -53,13 +56,14 @@ pub(super) fn files(document: &Document, losses: &mut Vec<Loss>) -> Result<Vec<F
                 });
             }
             let what = format!("file {:?}", excerpt(&file.href, 80));
-            if files.iter().any(|other| other.href == file.href) {
+            if !names.insert(file.href.clone()) {
                 let why = "two references lead to the same file";
                 losses.push(Loss::dropped(Severity::Note, what, why));
             } else if file.href.contains("://") {
                 let why = "it lies on another machine; only files beside the descriptor are read";
                 losses.push(Loss::dropped(Severity::Warning, what, why));
             }
+            document.hold(files.len(), MAX_DECLARED, "files", node)?;
             files.push(file);
         }
     }
@@ -115,6 +119,7 @@ pub(super) fn disks(
         if !node.is_element() || !matches!(node.tag_name().name(), "Disk" | "SharedDisk") {
             continue;
         }
+        document.hold(disks.len(), MAX_DECLARED, "disks", node)?;
         let disk = disk(document, node, files, properties, losses)?;
         if disks.iter().any(|other| other.id == disk.id) {
             return Err(Error::Duplicate {

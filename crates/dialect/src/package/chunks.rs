@@ -4,6 +4,7 @@ use super::tar::Index;
 use crate::ovf::FileReference;
 use block::{BlockRead, Concat, Window};
 use image::{Gate, GateError, GateReason};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ impl Gate for TarGate {
 pub(super) struct ReferenceGate {
     stored: Arc<dyn Gate>,
     /// Names of files in chunks.
-    chunked: Vec<String>,
+    chunked: BTreeSet<String>,
 }
 
 /// The most chunks of one file: their numbers have nine digits, but a file system would not like that.
@@ -113,13 +114,20 @@ impl ReferenceGate {
     }
 }
 
-fn chunk_name(name: &str, number: usize) -> String {
+/// What the chunk of that number of a file is called.
+pub(super) fn chunk_name(name: &str, number: usize) -> String {
     format!("{name}.{number:09}")
+}
+
+/// The file of which a chunk has this name, if one of a chunk it is.
+pub(super) fn chunked(name: &str) -> Option<&str> {
+    let (file, number) = name.rsplit_once('.')?;
+    (number.len() == 9 && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(file)
 }
 
 impl Gate for ReferenceGate {
     fn open(&self, name: &str) -> Result<Arc<dyn BlockRead>, GateError> {
-        if self.chunked.iter().any(|chunked| chunked == name) {
+        if self.chunked.contains(name) {
             // Some producers declare a chunk size and then store the file in one piece.
             return match self.open_chunks(name) {
                 Err(error) if matches!(error.reason, GateReason::Missing { .. }) => {

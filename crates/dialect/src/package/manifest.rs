@@ -1,5 +1,6 @@
 //! The manifest of an OVF package: the digest of every file (DSP0243 2.1.1, clause 5.1).
 
+use super::chunks::{chunk_name, chunked};
 use super::{Digests, Error, Result};
 use crate::text::excerpt;
 use block::BlockRead;
@@ -150,18 +151,19 @@ impl Manifest {
         Ok(Self { name: name.to_owned(), entries })
     }
 
-    pub(super) fn lists(&self, file: &str) -> bool {
-        let chunk = format!("{file}.000000000");
-        self.entries.iter().any(|entry| entry.file == file || entry.file == chunk)
+    /// Those of these files that have no digest, nor their first chunks.
+    pub(super) fn lacking<'a>(&self, files: &[&'a str]) -> Vec<&'a str> {
+        let listed: BTreeSet<&str> = self.names().collect();
+        let lists = |file: &str| listed.contains(file) || listed.contains(chunk_name(file, 0).as_str());
+        files.iter().copied().filter(|file| !lists(file)).collect()
     }
 
     /// Forgets the digests of all but these files and their chunks.
     pub(super) fn keep(&mut self, files: &[&str]) {
-        let is_chunk = |rest: &str| rest.len() == 10 && rest.trim_start_matches('.').parse::<u32>().is_ok();
-        let is_of = |name: &str, file: &str| {
-            name.strip_prefix(file).is_some_and(|rest| rest.is_empty() || is_chunk(rest))
-        };
-        self.entries.retain(|entry| files.iter().any(|file| is_of(&entry.file, file)));
+        let files: BTreeSet<&str> = files.iter().copied().collect();
+        let is_of_one =
+            |name: &str| files.contains(name) || chunked(name).is_some_and(|file| files.contains(file));
+        self.entries.retain(|entry| is_of_one(&entry.file));
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {

@@ -302,7 +302,7 @@ impl Package {
         if several {
             manifest.keep(&listed);
         }
-        for file in listed.iter().filter(|file| !manifest.lists(file)) {
+        for file in manifest.lacking(&listed) {
             let why = "the manifest does not list it: nothing shows that it is as it was exported";
             self.losses.push(Loss::dropped(Severity::Note, crate::text::excerpt(file, 80), why));
         }

@@ -124,9 +124,25 @@ fn hostile_descriptors_cost_little() {
     ];
     let text = descriptor("a", "", 1).replace("</Envelope>", &format!("{}</Envelope>", deep.concat()));
     assert!(matches!(dialect::ovf::parse(text.as_bytes()), Err(dialect::ovf::Error::SeveralSystems { .. })));
-    let many = "<Disk ovf:diskId='x' ovf:capacity='1'/>".repeat(50_000);
-    let text = descriptor("a", "", 1).replace("<DiskSection>", &format!("<DiskSection>{many}"));
-    assert!(dialect::ovf::parse(text.as_bytes()).is_err());
+    let numbered = |count, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<String>();
+    let disks = numbered(250_000, &|n| format!("<Disk ovf:diskId='x{n}' ovf:capacity='1'/>"));
+    let files = numbered(250_000, &|n| format!("<File ovf:id='x{n}' ovf:href='x{n}'/>"));
+    let items = numbered(150_000, &|n| {
+        format!(
+            "<Item><rasd:InstanceID>x{n}</rasd:InstanceID><rasd:ResourceType>6</rasd:ResourceType></Item>"
+        )
+    });
+    for (before, many, what) in [
+        ("<DiskSection>", disks, "8192 disks"),
+        ("<References>", files, "8192 files"),
+        ("<VirtualHardwareSection>", items, "4096 devices"),
+    ] {
+        let text = descriptor("a", "", 1);
+        assert!(text.contains(before), "{text}");
+        let text = text.replace(before, &format!("{before}{many}"));
+        let error = dialect::ovf::parse(text.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+    }
 }
 
 proptest! {
