@@ -7,7 +7,7 @@ use crate::mapped::mapping;
 use crate::output::{self, print, print_json};
 use crate::progress::say;
 use anyhow::{Context as _, Result};
-use dialect::package::OpenOptions;
+use dialect::package::{self, OpenOptions};
 use dialect::{Dialect, Package, RenderOptions};
 use machine::{Loss, Machine};
 use migrate::error::Error;
@@ -44,39 +44,53 @@ struct Refused {
 pub(crate) fn run(args: &Describe) -> Result<Exit> {
     let dialect = args.dialect.as_deref().map(writable).transpose()?;
     let profile = args.to.or_else(|| dialect.and_then(first_that_speaks));
-    let sources = expanded(args);
-    if let [source] = sources.as_slice() {
-        let description = describe(args, source, dialect, profile)?;
-        match args.json {
-            true => print_json(&description)?,
-            false => print_one(&description)?,
-        }
-        return Ok(if description.objections.is_empty() { Exit::Done } else { Exit::Refused });
+    let mut sources = expanded(args);
+    let (first, second) = match (sources.next(), sources.next()) {
+        (Some(source), None) => return one(args, source, dialect, profile),
+        both => both,
+    };
+    several(args, first.into_iter().chain(second).chain(sources), dialect, profile)
+}
+
+fn one(
+    args: &Describe,
+    source: Opened,
+    dialect: Option<&'static Dialect>,
+    profile: Option<&'static Profile>,
+) -> Result<Exit> {
+    let description = describe(args, source, dialect, profile)?;
+    match args.json {
+        true => print_json(&description)?,
+        false => print_one(&description)?,
     }
-    several(args, &sources, dialect, profile)
+    Ok(if description.objections.is_empty() { Exit::Done } else { Exit::Refused })
 }
 
 /// Every source in turn, a line each; a refusal of one is no end to the others.
 fn several(
     args: &Describe,
-    sources: &[Chosen],
+    sources: impl Iterator<Item = Opened>,
     dialect: Option<&'static Dialect>,
     profile: Option<&'static Profile>,
 ) -> Result<Exit> {
     let mut documents = Vec::new();
-    let mut refused = 0_usize;
+    let (mut described, mut refused) = (0_usize, 0_usize);
     for source in sources {
+        let path = source.path.clone();
         match describe(args, source, dialect, profile) {
-            Ok(description) if args.json => documents.push(serde_json::to_value(description)?),
-            Ok(description) => print(&line(&description))?,
+            Ok(description) => {
+                described += 1;
+                match args.json {
+                    true => documents.push(serde_json::to_value(description)?),
+                    false => print(&line(&description))?,
+                }
+            }
             Err(error) => {
                 refused += 1;
                 let error = exit::chain(&error);
                 match args.json {
-                    true => {
-                        documents.push(serde_json::to_value(Refused { source: source.path.clone(), error })?)
-                    }
-                    false => print(&format!("✗ {}: {}\n", source.path.display(), output::clean(&error)))?,
+                    true => documents.push(serde_json::to_value(Refused { source: path, error })?),
+                    false => print(&format!("✗ {}: {}\n", path.display(), output::clean(&error)))?,
                 }
             }
         }
@@ -84,19 +98,19 @@ fn several(
     if args.json {
         print_json(&documents)?;
     }
-    say(&format!("{} described, {refused} refused", sources.len() - refused));
+    say(&format!("{described} described, {refused} refused"));
     Ok(if refused == 0 { Exit::Done } else { Exit::Refused })
 }
 
 fn describe(
     args: &Describe,
-    chosen: &Chosen,
+    source: Opened,
     dialect: Option<&'static Dialect>,
     profile: Option<&'static Profile>,
 ) -> Result<Description> {
-    let source: &Path = &chosen.path;
-    let options = OpenOptions { machine: chosen.machine.clone(), ..OpenOptions::default() };
-    let package = Package::open_with(source, &options).map_err(|error| Error::package(source, error))?;
+    let Opened { path: source, package } = source;
+    let source: &Path = &source;
+    let package = package.map_err(|error| Error::package(source, error))?;
     let mut description = Description {
         source: source.to_path_buf(),
         kind: package.kind,
@@ -141,26 +155,32 @@ fn first_that_speaks(dialect: &'static Dialect) -> Option<&'static Profile> {
     })
 }
 
-/// A source, and which of its machines.
-struct Chosen {
+/// A source, or one of its machines.
+struct Opened {
     path: PathBuf,
-    machine: Option<String>,
+    package: package::Result<Package>,
 }
 
-/// Directories that hold many sources as their files, packages that hold many machines as those; anything else as it is.
-fn expanded(args: &Describe) -> Vec<Chosen> {
+impl Opened {
+    fn new(path: PathBuf, machine: Option<String>) -> Self {
+        let package = Package::open_with(&path, &OpenOptions { machine, ..OpenOptions::default() });
+        Self { path, package }
+    }
+}
+
+/// Directories that hold many sources as their files, packages that hold many machines as those; anything else as it is. Each
+/// is opened when its turn comes.
+fn expanded(args: &Describe) -> impl Iterator<Item = Opened> {
     let files = args.sources.iter().flat_map(|source| match source.is_dir() {
-        true => dialect::package::sources_in(source),
+        true => package::sources_in(source),
         false => vec![source.clone()],
     });
-    let machines = files.flat_map(|path| {
-        let names = if args.machine.is_some() { Vec::new() } else { Package::machines(&path) };
-        if names.is_empty() {
-            return vec![Chosen { path, machine: args.machine.clone() }];
-        }
-        names.into_iter().map(|name| Chosen { path: path.clone(), machine: Some(name) }).collect()
-    });
-    machines.collect()
+    files.flat_map(|path| {
+        let opened = Opened::new(path.clone(), args.machine.clone());
+        let names = opened.package.as_ref().err().map(|error| error.machines().to_vec()).unwrap_or_default();
+        let whole = names.is_empty().then_some(opened);
+        whole.into_iter().chain(names.into_iter().map(move |name| Opened::new(path.clone(), Some(name))))
+    })
 }
 
 fn print_one(description: &Description) -> Result<()> {

@@ -238,6 +238,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to [choose](super::OpenOptions::machine) each machine by, where that is what was left open; empty otherwise.
+    pub fn machines(&self) -> &[String] {
+        match self {
+            Self::Ovf { source, .. } => match source.as_ref() {
+                ovf::Error::SeveralSystems { names } => names,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+
     /// What the administrator can do about it.
     pub fn remedy(&self) -> &'static str {
         match self {

@@ -130,17 +130,6 @@ impl Package {
         }
     }
 
-    /// What to [choose](OpenOptions::machine) each machine by that `path` holds; empty when it holds one, or cannot be read.
-    pub fn machines(path: &Path) -> Vec<String> {
-        match recognise::open(path, &OpenOptions::default()) {
-            Err(Error::Ovf { source, .. }) => match *source {
-                crate::ovf::Error::SeveralSystems { names } => names,
-                _ => Vec::new(),
-            },
-            _ => Vec::new(),
-        }
-    }
-
     /// Opens the image of one of [the machine's](Self::machine) disks, with its whole backing chain. A disk
     /// without an image is empty.
     ///
