@@ -35,6 +35,7 @@ mod table;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
+mod virtualbox;
 pub mod vmdk;
 
 pub use chain::{ConvertedImage, convert_chain};

@@ -7,13 +7,8 @@ use crate::error::Result;
 use crate::gate::Gate;
 use crate::layer::Parent;
 use crate::source::Source;
-use std::collections::BTreeSet;
+use crate::virtualbox;
 use uuid::Uuid;
-
-/// How many files are looked into at most.
-const MAX_FILES: usize = 1024;
-/// Where VirtualBox keeps differencing images, below the directory of the machine and its first disk.
-const SNAPSHOTS: &str = "Snapshots";
 
 /// Where the parent of the image `name` in `source` is.
 ///
@@ -25,27 +20,13 @@ pub(super) fn find(gate: &dyn Gate, name: &str, source: &Source, header: &Header
     if uuid.is_nil() {
         return Err(source.error(Some(0x1a8), Reason::ParentUnnamed));
     }
-    let candidates = candidates(gate, name);
-    let found = candidates.into_iter().take(MAX_FILES).find(|file| identifier(gate, file) == Some(uuid));
+    let candidates = virtualbox::parents(gate, name, ".vdi");
+    let found = candidates.into_iter().find(|file| identifier(gate, file) == Some(uuid));
     let found = found.ok_or_else(|| source.error(Some(0x1a8), Reason::ParentMissing { uuid }))?;
     // It is null until the parent is written for the first time.
     let modification = header.parent_modification;
     let content_ids = if modification.is_nil() { Vec::new() } else { vec![modification.to_string()] };
     Ok(Parent { names: vec![found], format: Some(&super::FORMAT), content_ids })
-}
-
-/// The names of VDIs among which the parent of the image `name` may be.
-fn candidates(gate: &dyn Gate, name: &str) -> Vec<String> {
-    let own = name.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let above = own.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let below = if own.is_empty() { SNAPSHOTS.to_owned() } else { format!("{own}/{SNAPSHOTS}") };
-    let mut seen = BTreeSet::new();
-    [own, above, &below]
-        .into_iter()
-        .filter(|directory| seen.insert(*directory))
-        .flat_map(|directory| gate.names(directory))
-        .filter(|file| file != name && file.to_ascii_lowercase().ends_with(".vdi"))
-        .collect()
 }
 
 /// The creation identifier of the VDI `name`; `None` when it is none.

@@ -9,13 +9,8 @@ use crate::error::{Error, Result};
 use crate::gate::{Gate, foreign_base_name, sibling};
 use crate::layer::Parent;
 use crate::source::Source;
-use std::collections::BTreeSet;
+use crate::virtualbox;
 use uuid::Uuid;
-
-/// How many files are looked into at most.
-const MAX_FILES: usize = 1024;
-/// Where VirtualBox keeps differencing images, below the directory of the machine and its first disk.
-const SNAPSHOTS: &str = "Snapshots";
 
 /// The parent of the delta `name` in `source`; none of a disk that has none.
 ///
@@ -54,7 +49,7 @@ fn by_identifier(
     descriptor: &Descriptor,
     wanted: Uuid,
 ) -> Result<Parent> {
-    let mut candidates = candidates(gate, name).into_iter().take(MAX_FILES);
+    let mut candidates = virtualbox::parents(gate, name, ".vmdk").into_iter();
     let found = candidates.find_map(|file| {
         read(gate, &file).filter(|found| found.identifier == Some(wanted)).map(|found| (file, found))
     });
@@ -68,17 +63,6 @@ fn by_identifier(
         }),
         _ => Ok(Parent { names: vec![file], format: None, content_ids: Vec::new() }),
     }
-}
-
-/// The names of VMDKs among which the parent of the image `name` may be.
-fn candidates(gate: &dyn Gate, name: &str) -> Vec<String> {
-    let own = name.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let above = own.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let below = if own.is_empty() { SNAPSHOTS.to_owned() } else { format!("{own}/{SNAPSHOTS}") };
-    let mut seen = BTreeSet::new();
-    let directories = [own, above, &below].into_iter().filter(|directory| seen.insert(*directory));
-    let files = directories.flat_map(|directory| gate.names(directory));
-    files.filter(|file| file != name && file.to_ascii_lowercase().ends_with(".vmdk")).collect()
 }
 
 /// The descriptor of the VMDK `name`; `None` when it is none.
