@@ -130,7 +130,7 @@ fn seal(document: &[u8]) -> Seal {
     }
 }
 
-/// What the evidence says; `None` when it cannot be read.
+/// What the evidence says; a failure as nobody expects one when it cannot be read.
 fn known(evidence: Option<&Evidence>, row: &Row, seal: Seal, stale: Vec<&'static str>) -> Known {
     let grade = evidence.map_or(Grade::Failed, |evidence| evidence.grade);
     let is_of_row =
