@@ -28,6 +28,8 @@ impl Images {
         match kind {
             "ext2" | "ext3" | "ext4" => run(&["mke2fs", "-q", "-F", "-t", kind, file]),
             "xfs" => run(&["mkfs.xfs", "-q", "-f", file]),
+            // As RHEL 6 makes it.
+            "xfs-v4" => run(&["mkfs.xfs", "-q", "-f", "-m", "crc=0", file]),
             "btrfs" => run(&["mkfs.btrfs", "-q", file]),
             "vfat" => run(&["mkfs.vfat", file]),
             "ntfs" => run(&["mkntfs", "-q", "-F", "-Q", file]),
@@ -57,7 +59,7 @@ impl Images {
         let file = path.to_str().unwrap();
         match kind.as_str() {
             "ext2" | "ext3" | "ext4" => run(&["e2fsck", "-f", "-n", file]),
-            "xfs" => run(&["xfs_repair", "-n", file]),
+            "xfs" | "xfs-v4" => run(&["xfs_repair", "-n", file]),
             "btrfs" => run(&["btrfs", "check", file]),
             "vfat" => run(&["fsck.fat", "-n", file]),
             "ntfs" => run(&["ntfsfix", "-n", file]),
@@ -72,7 +74,7 @@ fn volume(path: &Path, kind: &str, id: u32) -> Volume {
         name: format!("disk{id}"),
         origin: Origin::Disk { disk: id },
         device: Arc::new(WritableFileDisk::open(path).unwrap()),
-        content: Some(Content { kind: kind.to_string(), uuid: None, label: None }),
+        content: Some(Content { kind: kind.trim_end_matches("-v4").to_string(), uuid: None, label: None }),
     }
 }
 

@@ -31,18 +31,20 @@ fn ext_filesystems_and_fat() {
 #[test]
 fn xfs_btrfs_and_ntfs() {
     let mut images = Images::new();
-    let (xfs, btrfs, ntfs) = (images.make("xfs", 320), images.make("btrfs", 128), images.make("ntfs", 64));
+    let [xfs, old_xfs] = ["xfs", "xfs-v4"].map(|kind| images.make(kind, 320));
+    let (btrfs, ntfs) = (images.make("btrfs", 128), images.make("ntfs", 64));
     let mut appliance = images.boot();
     conforms(&mut appliance, xfs);
+    conforms(&mut appliance, old_xfs);
     conforms(&mut appliance, btrfs);
     appliance.mount(btrfs, "/", MountMode::ReadOnly, Some("/")).unwrap();
     assert_eq!(appliance.read("/left", 100).unwrap(), b"left behind");
     appliance.unmount_all().unwrap();
     let missing = appliance.mount(btrfs, "/", MountMode::ReadOnly, Some("missing")).unwrap_err();
-    assert!(missing.detail.contains("disk1"), "{missing}");
+    assert!(missing.detail.contains("disk2"), "{missing}");
     without_owners(&mut appliance, ntfs);
     appliance.shutdown().unwrap();
-    for volume in [xfs, btrfs, ntfs] {
+    for volume in [xfs, old_xfs, btrfs, ntfs] {
         images.check(volume);
     }
     let file = images.path(ntfs).to_str().unwrap().to_string();

@@ -19,6 +19,7 @@ fn agrees_with_blkid_on_fresh_filesystems() {
         ("ext3", 16, "ext3", "mke2fs", "-q -t ext3"),
         ("ext4", 16, "ext4", "mke2fs", "-q -t ext4 -L root"),
         ("xfs", 320, "xfs", "mkfs.xfs", "-q -L data"),
+        ("xfs-v4", 320, "xfs", "mkfs.xfs", "-q -m crc=0 -L old"),
         ("btrfs", 128, "btrfs", "mkfs.btrfs", "-q -L pool"),
         ("fat12", 2, "vfat", "mkfs.vfat", "-F 12 -n TWELVE"),
         ("fat16", 20, "vfat", "mkfs.vfat", "-F 16"),
